@@ -1,0 +1,152 @@
+"""Which files are open in this process: one environment for each, whoever asks (I1).
+
+Knows: the life of environments, and what fork() does to them. Must not know: their inside.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Final
+
+from objcache.clock import SYSTEM_CLOCK, Clock
+from objcache.engine._environment import DEFAULT_MAP_BYTES, Environment, Options
+from objcache.engine._files import check_filesystem, check_trust, prepare
+from objcache.engine._session import Session
+from objcache.errors import StoreConflictError, StoreError
+
+__all__ = ["DURABILITIES", "close_session", "compact", "open_session"]
+
+DURABILITIES: Final = ("commit", "process")
+
+_environments: dict[tuple[int, int], Environment] = {}
+_lock = threading.RLock()
+_held_for_fork = False
+_FORK_PATIENCE_S: Final = 10.0
+
+
+def open_session(
+    directory: str,
+    *,
+    durability: str = "commit",
+    map_bytes: int | None = None,
+    create: bool = True,
+    readonly: bool = False,
+    shared: bool = False,
+    allow_network: bool = False,
+    timeout_s: float | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Session:
+    """Return a session on the store's file below *directory*.
+
+    Args:
+        directory: an absolute path.
+        durability: one of `DURABILITIES`.
+        map_bytes: the bound of the file's size; None is `DEFAULT_MAP_BYTES`.
+        create: make the store where there is none; ignored when *readonly*.
+        readonly: refuse every write of this session.
+        shared: trust other users who may write there.
+        allow_network: do not refuse network filesystems.
+        timeout_s: how long writes wait for other writers; None is for ever.
+        clock: measures the timeout.
+
+    Raises:
+        StoreNotFoundError, UntrustedStoreError, NetworkFilesystemError, StoreConflictError,
+        StoreError: nothing was opened.
+    """
+    file = prepare(directory, create=create and not readonly, shared=shared)
+    if not shared:
+        check_trust(directory)
+    if not allow_network:
+        check_filesystem(directory)
+    writable = os.access(directory, os.W_OK) and (
+        not os.path.exists(file) or os.access(file, os.W_OK)
+    )
+    if not writable and not readonly:
+        raise StoreError(f"no permission to write to {directory!r}; open it with readonly=True")
+    options = Options(
+        directory, file, durability, map_bytes or DEFAULT_MAP_BYTES, shared, writable, clock
+    )
+    with _lock:
+        environment = _shared_environment(options, bounded=map_bytes is not None)
+        session = Session(environment, readonly=readonly, timeout_s=timeout_s)
+        environment.references += 1
+        return session
+
+
+def _shared_environment(options: Options, *, bounded: bool) -> Environment:
+    try:
+        status = os.stat(options.file)
+    except FileNotFoundError:
+        found = None
+    else:
+        found = _environments.get((status.st_dev, status.st_ino))
+    if found is None:
+        environment = Environment(options)
+        _environments[environment.identity()] = environment
+        return environment
+    current = found.options
+    if current.durability != options.durability:
+        raise StoreConflictError(
+            options.directory, "durability", current.durability, options.durability
+        )
+    if bounded and current.map_bytes != options.map_bytes:
+        raise StoreConflictError(
+            options.directory, "map_bytes", current.map_bytes, options.map_bytes
+        )
+    return found
+
+
+def close_session(session: Session) -> None:
+    """End *session*; the last one of an environment closes the file. Idempotent."""
+    with _lock:
+        if session.closed:
+            return
+        session.close()
+        environment = session.environment
+        environment.references -= 1
+        if environment.references == 0:
+            for identity, known in list(_environments.items()):
+                if known is environment:
+                    del _environments[identity]
+            environment.close()
+
+
+def compact(session: Session) -> None:
+    """Replace the file of *session* by one without free pages; see `Environment.compact`."""
+    session.check_writable()
+    environment = session.environment
+    with _lock:
+        before = environment.identity()
+        try:
+            environment.compact(session.timeout_s)
+        finally:
+            _environments.pop(before, None)
+            _environments[environment.identity()] = environment
+
+
+def _before_fork() -> None:
+    # So that no environment is half open in the child. Not for ever: a thread that closes a
+    # store may hold this lock while it waits for the transaction in which we fork.
+    global _held_for_fork  # noqa: PLW0603  # the lock of then, not of now
+    _held_for_fork = _lock.acquire(timeout=_FORK_PATIENCE_S)
+
+
+def _after_fork_in_parent() -> None:
+    if _held_for_fork:
+        _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603  # the parent's lock may be held by a thread that is not here
+    _lock = threading.RLock()
+    for environment in _environments.values():
+        environment.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

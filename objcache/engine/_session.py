@@ -1,0 +1,331 @@
+"""One user of an environment: what a store calls to read and write bytes.
+
+Knows: how to join, wait, commit and roll back. Must not know: what keys and records mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import get_ident
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from objcache.engine._environment import Environment
+from objcache.engine._faults import EngineFault
+from objcache.engine._transactions import ReadSnapshot, WriteTransaction
+from objcache.errors import ReadOnlyStoreError, StoreClosedError
+
+if TYPE_CHECKING:
+    import lmdb
+
+__all__ = ["EngineStats", "JoinedSession", "Reader", "Session"]
+
+T = TypeVar("T")
+
+
+class Reader(NamedTuple):
+    """One open read transaction on the store, of any process."""
+
+    pid: int
+    transaction_id: int
+
+
+class EngineStats(NamedTuple):
+    """Sizes and readers, as lmdb counts them."""
+
+    records: int
+    file_bytes: int
+    used_bytes: int
+    map_bytes: int
+    last_transaction_id: int
+    readers: tuple[Reader, ...]
+
+
+class Session:
+    """A store's connection to the environment it shares with other stores of the process.
+
+    `begin()` returns a read transaction. It must be dropped at once, and nothing read from
+    it may be a view into the map (I6): the environment hands out bytes only.
+
+    Concurrency: any thread; a write transaction belongs to the thread that began it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_guarded",
+        "begin",
+        "closed",
+        "directory",
+        "environment",
+        "readonly",
+        "timeout_s",
+    )
+
+    def __init__(
+        self, environment: Environment, *, readonly: bool, timeout_s: float | None
+    ) -> None:
+        self.environment = environment
+        self.readonly = readonly
+        self.timeout_s = timeout_s
+        self.closed = False
+        self.directory = environment.options.directory
+        # One test on the hot path stands for three rare states.
+        self._guarded = readonly or timeout_s is not None
+        self.begin: Callable[[], lmdb.Transaction[bytes]] = environment.begin_function()
+        environment.sessions.add(self)
+
+    def close(self) -> None:
+        """Refuse all further use. The environment is closed by its last session's registry."""
+        self.closed = self._guarded = True
+        self.environment.sessions.discard(self)
+        self.begin = self._begin_closed
+
+    def _begin_closed(self) -> lmdb.Transaction[bytes]:
+        raise StoreClosedError(self.directory)
+
+    def check_writable(self) -> None:
+        """Raise unless this session may write now."""
+        if self.closed:
+            raise StoreClosedError(self.directory)
+        if self.readonly:
+            raise ReadOnlyStoreError(self.directory)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def get_again(self, engine_key: bytes, fault: EngineFault) -> bytes | None:
+        """Read a record after *fault* was met; mend what can be mended."""
+        return self.read(lambda transaction: transaction.get(engine_key), fault)
+
+    def read(
+        self,
+        function: Callable[[lmdb.Transaction[bytes]], T],
+        fault: EngineFault | None = None,
+    ) -> T:
+        """Return what *function* makes of one read transaction; it must return no views."""
+        for attempt in range(3):
+            if fault is not None:
+                self.environment.mend(fault)
+            try:
+                return function(self.begin())
+            except EngineFault as error:
+                fault = error
+                if attempt == 2:
+                    raise self.fault(fault) from fault
+        raise AssertionError
+
+    def fault(self, fault: EngineFault) -> Exception:
+        """Return the error of objcache that *fault* means."""
+        if self.closed:
+            return StoreClosedError(self.directory)
+        return self.environment.translated(fault)
+
+    def snapshot(self) -> ReadSnapshot:
+        """Return a read transaction that is kept until it is ended."""
+        if self.closed:
+            raise StoreClosedError(self.directory)
+        try:
+            return self.environment.snapshot()
+        except EngineFault as fault:
+            self.environment.mend(fault)
+            return self.environment.snapshot()
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def put(self, engine_key: bytes, record: bytes | bytearray) -> None:
+        """Write one record, in the open transaction of this thread or in one of its own.
+
+        Cost: with `durability="commit"` one or two fsyncs.
+        """
+        # Flat on purpose: bench/workloads/set_one.py; oracle: `write`.
+        environment = self.environment
+        joined = environment.open_write
+        if self._guarded or (joined is not None and joined.owner == get_ident()):
+            self.write(lambda transaction: transaction.put(engine_key, record), brief=True)
+            return
+        with environment.write_lock:
+            try:
+                transaction = environment.begin_write()
+                try:
+                    transaction.put(engine_key, record)
+                    transaction.commit()
+                except BaseException:
+                    # The traceback keeps the transaction alive, and it the writers' mutex.
+                    transaction.abort()
+                    raise
+            except EngineFault as fault:
+                raise environment.translated(fault, len(record)) from fault
+
+    def write(self, function: Callable[[lmdb.Transaction[bytes]], T], *, brief: bool = False) -> T:
+        """Return what *function* did in one write transaction, committed; rolled back if it raised.
+
+        Args:
+            function: must not call user code; it may not use the store.
+            brief: it writes a record or two; long ones announce themselves to other processes.
+        """
+        self.check_writable()
+        environment = self.environment
+        joined = environment.open_write
+        if joined is not None and joined.owner == get_ident():
+            return self._write_joined(joined, function)
+        with environment.writing(self.timeout_s, brief=brief):
+            try:
+                transaction = environment.begin_write()
+                try:
+                    result = function(transaction)
+                    transaction.commit()
+                except BaseException:
+                    transaction.abort()
+                    raise
+            except EngineFault as fault:
+                raise environment.translated(fault) from fault
+        return result
+
+    def _write_joined(
+        self, joined: WriteTransaction, function: Callable[[lmdb.Transaction[bytes]], T]
+    ) -> T:
+        try:
+            return function(joined.current())
+        except EngineFault as fault:
+            # I4: after a failed write lmdb's transaction is dead, and it cannot be replayed.
+            error = self.environment.translated(fault)
+            joined.end(f"it was rolled back: {error}")
+            raise error from fault
+
+    @contextmanager
+    def transaction(self) -> Iterator[WriteTransaction]:
+        """Make all operations of this thread on the file one transaction; nests."""
+        self.check_writable()
+        environment = self.environment
+        joined = environment.open_write
+        if joined is not None and joined.owner == get_ident():
+            with self._nested(joined):
+                yield joined
+            return
+        with environment.writing(self.timeout_s, brief=False):
+            try:
+                opened = WriteTransaction(environment.begin_write())
+            except EngineFault as fault:
+                raise environment.translated(fault) from fault
+            environment.open_write = opened
+            environment.rewire()
+            try:
+                yield opened
+            except BaseException:
+                opened.end("it was rolled back")
+                raise
+            else:
+                self._commit(opened)
+            finally:
+                if environment.open_write is opened:
+                    environment.open_write = None
+                    environment.rewire()
+
+    def _commit(self, opened: WriteTransaction) -> None:
+        transaction = opened.current()
+        try:
+            transaction.commit()
+        except EngineFault as fault:
+            raise self.environment.translated(fault) from fault
+        finally:
+            opened.end("it was committed")
+
+    @contextmanager
+    def _nested(self, joined: WriteTransaction) -> Iterator[None]:
+        try:
+            joined.nest(self.environment.begin_write(parent=joined.current()))
+        except EngineFault as fault:
+            raise self.environment.translated(fault) from fault
+        depth = joined.depth
+        try:
+            yield
+        except BaseException:
+            if joined.depth == depth:
+                joined.unnest().abort()
+            raise
+        else:
+            transaction = joined.current()
+            joined.unnest()
+            try:
+                transaction.commit()
+            except EngineFault as fault:
+                error = self.environment.translated(fault)
+                joined.end(f"it was rolled back: {error}")
+                raise error from fault
+
+    def joined(self, opened: WriteTransaction) -> JoinedSession:
+        """Return this session as seen through *opened*."""
+        return JoinedSession(self, opened)
+
+    # -- the whole file ----------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Flush all that was committed to the disk. Cost: one fdatasync."""
+        if self.closed:
+            raise StoreClosedError(self.directory)
+        try:
+            self.environment.handle.sync(True)  # lmdb's own "force"
+        except EngineFault as fault:
+            raise self.environment.translated(fault) from fault
+
+    def stats(self) -> EngineStats:
+        """Return sizes and readers; see `EngineStats`."""
+        handle = self.environment.handle
+        status, extent = handle.stat(), handle.info()
+        page_bytes = status["psize"]
+        readers = []
+        for line in handle.readers().splitlines():
+            fields = line.split()
+            # One line a reader: pid, thread, transaction id; "-" where none is open.
+            if len(fields) == 3 and fields[0].isdigit() and fields[2].isdigit():
+                readers.append(Reader(int(fields[0]), int(fields[2])))
+        return EngineStats(
+            records=status["entries"],
+            file_bytes=(extent["last_pgno"] + 1) * page_bytes,
+            used_bytes=page_bytes
+            * (status["branch_pages"] + status["leaf_pages"] + status["overflow_pages"] + 2),
+            map_bytes=self.environment.map_bytes,
+            last_transaction_id=extent["last_txnid"],
+            readers=tuple(readers),
+        )
+
+
+class JoinedSession:
+    """A session as seen through one open transaction of it: usable only while that lasts."""
+
+    __slots__ = ("_opened", "_session", "begin", "directory")
+
+    def __init__(self, session: Session, opened: WriteTransaction) -> None:
+        self.directory = session.directory
+        self._session = session
+        self._opened = opened
+        self.begin = opened.current
+
+    def read(self, function: Callable[[lmdb.Transaction[bytes]], T]) -> T:
+        """Return what *function* makes of the transaction."""
+        self._opened.current()
+        return self._session.read(function)
+
+    def get_again(self, _engine_key: bytes, fault: EngineFault) -> bytes | None:
+        """Raise what *fault* means: a write transaction cannot be begun again."""
+        raise self._session.fault(fault) from fault
+
+    def put(self, engine_key: bytes, record: bytes | bytearray) -> None:
+        """Write one record in the transaction."""
+        self._opened.current()
+        self._session.put(engine_key, record)
+
+    def write(self, function: Callable[[lmdb.Transaction[bytes]], T], *, brief: bool = False) -> T:
+        """Return what *function* did in the transaction."""
+        self._opened.current()
+        return self._session.write(function, brief=brief)
+
+    @contextmanager
+    def transaction(self) -> Iterator[WriteTransaction]:
+        """Begin a transaction inside this one."""
+        self._opened.current()
+        with self._session.transaction() as opened:
+            yield opened
+
+    def joined(self, opened: WriteTransaction) -> JoinedSession:
+        """Return the session as seen through *opened*, a transaction inside this one."""
+        return JoinedSession(self._session, opened)

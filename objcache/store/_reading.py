@@ -1,0 +1,295 @@
+"""Reading as a mapping: what a store, a namespace, a transaction and a snapshot have in common.
+
+Knows: keys and records. Must not know: who writes, and when reads begin and end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from typing import Any, Generic, TypeVar, overload
+
+from objcache.engine import EngineFault
+from objcache.errors import CorruptRecordError
+from objcache.keys import (
+    ENGINE_KEY_LIMIT,
+    ORDERED,
+    KeyRange,
+    engine_key,
+    key_of,
+    needs_full_key,
+    prefix_range,
+    range_of,
+    section_range,
+)
+from objcache.protocols import MISSING
+from objcache.records import Records
+from objcache.store._counters import length_of
+from objcache.store._scan import Source, scan
+
+__all__ = ["ObjectReader", "RangeView"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+D = TypeVar("D")
+
+
+class ObjectReader(Mapping[K, V]):
+    """A read-only mapping over the records that begin with one prefix.
+
+    Iteration is in key order (docs/design/keys.md), and defined while others write: see
+    `objcache.store._scan`.
+    """
+
+    __slots__ = ("_prefix", "_records", "_short", "_source", "_text")
+
+    def __init__(self, source: Source, records: Records, prefix: bytes) -> None:
+        self._source = source
+        self._records = records
+        self._prefix = prefix
+        # A str key this short is encoded on the spot: UTF-8 needs at most 4 bytes a character.
+        self._text = prefix + ORDERED + b"\x02"
+        self._short = (ENGINE_KEY_LIMIT - 2 - len(self._text)) // 4
+
+    # -- single entries ----------------------------------------------------------------------
+
+    def __getitem__(self, key: K) -> V:
+        """Return the value of *key*, a copy of its own each time.
+
+        Raises:
+            KeyError: no such key.
+            SignatureError, CorruptRecordError, UnsupportedFormatError, DecodeError:
+                the record is there and cannot be read; it stays.
+
+        Cost:
+            One read transaction, one keyed hash, one decoding; no lock, no write.
+        """
+        value = self._find(key)
+        if value is MISSING:
+            raise KeyError(key)
+        return value  # type: ignore[no-any-return]
+
+    @overload
+    def get(self, key: K) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V | D) -> V | D: ...
+    def get(self, key: K, default: Any = None) -> Any:
+        """Return the value of *key*, or *default*."""
+        value = self._find(key)
+        return default if value is MISSING else value
+
+    def _find(self, key: Any) -> Any:
+        # Flat on purpose: bench/workloads/get_hit.py. No view leaves the engine (I6).
+        if type(key) is str and len(key) <= self._short and "\0" not in key and key.isascii():
+            located, full_key = self._text + key.encode() + b"\0", b""
+        else:
+            located, full_key = engine_key(self._prefix, key)
+        try:
+            record = self._source.begin().get(located)
+        except EngineFault as fault:
+            record = self._source.get_again(located, fault)
+        if record is None:
+            return MISSING
+        return self._records.decode(key, located, full_key, record)
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether *key* has an entry; its value is not read, nor its signature checked."""
+        located, full_key = engine_key(self._prefix, key)
+        if not full_key:
+            return self._source.read(lambda transaction: transaction.cursor().set_key(located))
+        record = self._source.read(lambda transaction: transaction.get(located))
+        if record is None:
+            return False
+        return self._records.authenticate(key, located, record).full_key == full_key
+
+    def get_many(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values of those *keys* that have one, all of one moment.
+
+        Cost: one read transaction; all records are in memory at once.
+        """
+        wanted = [(key, *engine_key(self._prefix, key)) for key in keys]
+        found = self._source.read(
+            lambda transaction: [transaction.get(located) for _, located, _ in wanted]
+        )
+        values = {}
+        for (key, located, full_key), record in zip(wanted, found, strict=True):
+            if record is not None:
+                value = self._records.decode(key, located, full_key, record)
+                if value is not MISSING:
+                    values[key] = value
+        return values
+
+    # -- the whole ---------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Return the number of entries, from a counter: O(1)."""
+        return self._source.read(lambda transaction: length_of(transaction, self._prefix))
+
+    def _whole(self, *, reverse: bool = False) -> RangeView[K, V]:
+        return RangeView(self, section_range(self._prefix), reverse=reverse)
+
+    def __iter__(self) -> Iterator[K]:
+        return self._whole().keys()
+
+    def __reversed__(self) -> Iterator[K]:
+        return self._whole(reverse=True).keys()
+
+    def keys(self) -> KeysView[K]:
+        """Return a live view of the keys, in key order."""
+        return _Keys(self)
+
+    def values(self) -> ValuesView[V]:
+        """Return a live view of the values, in key order; reads each record once."""
+        return _Values(self)
+
+    def items(self) -> ItemsView[K, V]:
+        """Return a live view of the entries, in key order; reads each record once."""
+        return _Items(self)
+
+    # -- in order ----------------------------------------------------------------------------
+
+    def range(
+        self, start: object = MISSING, stop: object = MISSING, *, reverse: bool = False
+    ) -> RangeView[K, V]:
+        """Return the entries with *start* <= key < *stop*, in key order.
+
+        Keys that have no order (frozensets, enums, dataclasses ...) are in no range.
+
+        Args:
+            start: the first key; open where left out.
+            stop: the first key behind the range; open where left out.
+            reverse: from the last to the first.
+
+        >>> with Store.temporary() as store:
+        ...     store.update({("user", 1): "ada", ("user", 2): "alan", ("group", 1): "all"})
+        ...     list(store.range(("user", 1), ("user", 2)))
+        [(('user', 1), 'ada')]
+        """
+        return RangeView(self, range_of(self._prefix, start, stop), reverse=reverse)
+
+    def prefix(self, key_prefix: object, *, reverse: bool = False) -> RangeView[K, V]:
+        """Return the entries whose key begins with *key_prefix*, in key order.
+
+        Args:
+            key_prefix: a tuple for all tuples that begin with its elements; a str or bytes
+                for all keys of that type that begin with it.
+            reverse: from the last to the first.
+
+        >>> with Store.temporary() as store:
+        ...     store.update({("user", 1): "ada", ("user", 2): "alan", ("group", 1): "all"})
+        ...     list(store.prefix(("user",)).values())
+        ['ada', 'alan']
+        """
+        return RangeView(self, prefix_range(self._prefix, key_prefix), reverse=reverse)
+
+    def first(self) -> tuple[K, V]:
+        """Return key and value of the first entry in key order.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._end(reverse=False)
+
+    def last(self) -> tuple[K, V]:
+        """Return key and value of the last entry in key order.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._end(reverse=True)
+
+    def _end(self, *, reverse: bool) -> tuple[K, V]:
+        for entry in self._whole(reverse=reverse):
+            return entry
+        raise KeyError("the mapping is empty")
+
+
+class RangeView(Generic[K, V]):
+    """Entries of a mapping between two keys; iterate it, or its `keys()` or `values()`.
+
+    Lazy and live: nothing is read before it is iterated, and each iteration reads anew.
+    """
+
+    __slots__ = ("_range", "_reader", "_reverse")
+
+    def __init__(self, reader: ObjectReader[K, V], key_range: KeyRange, *, reverse: bool) -> None:
+        self._reader = reader
+        self._range = key_range
+        self._reverse = reverse
+
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        records = self._reader._records  # noqa: SLF001  # the other half of one class
+        prefix_length = len(self._reader._prefix)  # noqa: SLF001
+        for located, record in self._scan(lambda _: True):
+            if needs_full_key(prefix_length, located):
+                header = records.authenticate(located, located, record)
+                if not self._covers(header.full_key):
+                    continue
+                key = key_of(prefix_length, located, header.full_key)
+                yield key, records.load(key, header, record)
+            elif self._covers(located[prefix_length + 1 :]):
+                key = key_of(prefix_length, located, b"")
+                value = records.decode(key, located, b"", record)
+                if value is MISSING:
+                    raise CorruptRecordError(key, "it keeps a full key that it does not need")
+                yield key, value
+
+    def keys(self) -> Iterator[K]:
+        """Iterate over the keys; values are not read."""
+        records = self._reader._records  # noqa: SLF001
+        prefix_length = len(self._reader._prefix)  # noqa: SLF001
+        for located, record in self._scan(lambda found: needs_full_key(prefix_length, found)):
+            full_key = records.authenticate(located, located, record).full_key if record else b""
+            if self._covers(full_key or located[prefix_length + 1 :]):
+                yield key_of(prefix_length, located, full_key)
+
+    def values(self) -> Iterator[V]:
+        """Iterate over the values, in the order of their keys."""
+        return (value for _, value in self)
+
+    def __reversed__(self) -> Iterator[tuple[K, V]]:
+        return iter(RangeView(self._reader, self._range, reverse=not self._reverse))
+
+    def _scan(self, wants_record: Any) -> Iterator[tuple[bytes, bytes]]:
+        source = self._reader._source  # noqa: SLF001
+        low, high = self._range.low, self._range.high
+        return scan(source, low, high, wants_record, reverse=self._reverse)
+
+    def _covers(self, full_key: bytes) -> bool:
+        """Whether a key is inside a bound that is itself too long for the engine."""
+        full_low, full_high = self._range.full_low, self._range.full_high
+        if full_low is not None and full_key < full_low:
+            return False
+        return full_high is None or full_key < full_high
+
+
+class _Keys(KeysView[K]):
+    """Keys in order, either way."""
+
+    _mapping: ObjectReader[K, Any]
+
+    def __reversed__(self) -> Iterator[K]:
+        return reversed(self._mapping)
+
+
+class _Values(ValuesView[V]):
+    """Values in key order, one read of each record."""
+
+    _mapping: ObjectReader[Any, V]
+
+    def __iter__(self) -> Iterator[V]:
+        return self._mapping._whole().values()  # noqa: SLF001
+
+    def __reversed__(self) -> Iterator[V]:
+        return self._mapping._whole(reverse=True).values()  # noqa: SLF001
+
+
+class _Items(ItemsView[K, V]):
+    """Entries in key order, one read of each record."""
+
+    _mapping: ObjectReader[K, V]
+
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        return iter(self._mapping._whole())  # noqa: SLF001
+
+    def __reversed__(self) -> Iterator[tuple[K, V]]:
+        return iter(self._mapping._whole(reverse=True))  # noqa: SLF001

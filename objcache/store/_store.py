@@ -1,0 +1,449 @@
+"""The store: a mapping on disk, opened by path.
+
+Knows: how a store is opened, and what belongs to the whole of it. Must not know: lmdb.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+
+from objcache.clock import SYSTEM_CLOCK, Clock
+from objcache.engine import (
+    DURABILITIES,
+    FILE_NAME,
+    Reader,
+    close_session,
+    compact,
+    open_session,
+    sync_directory,
+)
+from objcache.errors import StoreClosedError, StoreError, StoreExistsError
+from objcache.keys import decode_key, namespace_prefix
+from objcache.protocols import Codec
+from objcache.records import Records
+from objcache.store._check import CheckReport, check_store
+from objcache.store._counters import namespace_counts
+from objcache.store._reading import ObjectReader
+from objcache.store._secrets import Secret, find_secrets
+from objcache.store._settings import open_settings
+from objcache.store._writing import ObjectWriter, Target
+
+if TYPE_CHECKING:
+    from objcache.memo import StoreMemoize
+
+__all__ = ["Namespace", "Snapshot", "Store", "StoreStats", "Transaction"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class StoreStats(NamedTuple):
+    """What a store holds and who reads it.
+
+    Attributes:
+        path: the store's directory.
+        durability: what a commit promises.
+        entries: entries of the root mapping.
+        namespaces: entries of each namespace that has any, by its names.
+        file_bytes: size of the file, with free pages.
+        used_bytes: size of the pages in use.
+        map_bytes: the bound of the file's size.
+        last_transaction_id: counts the commits of all processes.
+        readers: open read transactions of all processes; one that stays keeps replaced pages.
+        oldest_reader_age: commits since the oldest open read began; 0 where there is none.
+    """
+
+    path: str
+    durability: str
+    entries: int
+    namespaces: dict[tuple[str, ...], int]
+    file_bytes: int
+    used_bytes: int
+    map_bytes: int
+    last_transaction_id: int
+    readers: tuple[Reader, ...]
+    oldest_reader_age: int
+
+
+class Namespace(ObjectWriter[K, V]):
+    """A mapping of its own under the roof of a store; see `Store.namespace`.
+
+    It shares the store's transactions and ends with it.
+    """
+
+    __slots__ = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The path of names from the store to here."""
+        return self._names
+
+    def namespace(self, name: str) -> Namespace[Any, Any]:
+        """Return the namespace *name* below this one."""
+        return _namespace(self._target, self._records, (*self._names, name))
+
+    def __repr__(self) -> str:
+        return f"<objcache.Namespace {'/'.join(self._names)!r} of {self._target.directory!r}>"
+
+
+class Transaction(ObjectWriter[K, V]):
+    """The store as seen and changed by one open transaction; see `Store.transaction`."""
+
+    __slots__ = ()
+
+    def namespace(self, name: str) -> Namespace[Any, Any]:
+        """Return the namespace *name*, within the transaction."""
+        return _namespace(self._target, self._records, (name,))
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction[K, V]]:
+        """Begin a transaction inside this one: rolled back alone, committed with this one."""
+        with self._target.transaction() as opened:
+            yield Transaction(self._target.joined(opened), self._records, b"")
+
+    def __repr__(self) -> str:
+        return f"<objcache.Transaction of {self._target.directory!r}>"
+
+
+class Snapshot(ObjectReader[K, V]):
+    """The store as it was at one moment, read-only; see `Store.snapshot`."""
+
+    __slots__ = ()
+
+    def namespace(self, name: str, *names: str) -> Snapshot[Any, Any]:
+        """Return the namespace *name* (and so on down *names*) at that moment."""
+        return Snapshot(self._source, self._records, namespace_prefix((name, *names)))
+
+    def __repr__(self) -> str:
+        return f"<objcache.Snapshot of {self._source.directory!r}>"
+
+
+def _namespace(target: Target, records: Records, names: tuple[str, ...]) -> Namespace[Any, Any]:
+    return Namespace(target, records, namespace_prefix(names), names)
+
+
+class Store(ObjectWriter[K, V]):
+    """A mapping on disk: any key, transactions, snapshots, ordered ranges, many processes.
+
+    Values are pickled (or encoded by another codec) and signed; a value is decoded only
+    after its signature was verified. Each read returns a copy of its own: change it and store
+    it again. Every method is atomic for all threads and processes.
+
+    Args:
+        path: the directory; made with mode 0700 if missing.
+        durability: `"commit"`: a commit survives a power cut (one or two fsyncs each);
+            `"process"`: it survives the death of the process only, a power cut may leave
+            the file unreadable: for what can be computed again.
+        codec: `"pickle"`, or data only: `"msgpack"`, `"json"`, `"raw"`, or one's own `Codec`.
+        protocol: the pickle protocol to write, 5 by default.
+        codecs: further codecs of one's own that may be read.
+        secret: signs the records, 16 bytes or more; several: the first signs, all verify.
+            By default `OBJCACHE_SECRET`, then the file named by `OBJCACHE_SECRET_FILE`,
+            then the user's own key file.
+        trust: an allow-list of classes, or their exact dotted names, for the unpickler.
+        renames: `{"old.module.Name": "new.module.Name"}` for classes that have moved.
+        create: make the store where there is none.
+        readonly: refuse writes; needs no permission to write.
+        shared: trust other users who own or may write the files.
+        allow_network: do not refuse network filesystems.
+        timeout: seconds that a write waits for other writers; None is for ever.
+        map_size_bytes: the bound of the file's size, 1 TiB by default (address space, not disk).
+        clock: where timeouts and times come from.
+
+    Raises:
+        StoreNotFoundError, StoreError, UntrustedStoreError, NetworkFilesystemError,
+        StoreConflictError, SecretError, WrongSecretError, SignatureError, CorruptStoreError:
+            the store was not opened; nothing was changed.
+
+    Concurrency:
+        Shared freely between threads. After fork() both processes go on using it. It
+        pickles as its path and settings (with the secret, if one was passed).
+
+    >>> with Store.temporary() as store:
+    ...     store["answer"] = {"value": 42}
+    ...     store["answer"]
+    {'value': 42}
+    """
+
+    __slots__ = ("__weakref__", "_arguments", "_clock", "_session", "_temporary", "path")
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: str = "commit",
+        codec: str | Codec = "pickle",
+        protocol: int | None = None,
+        codecs: Iterable[Codec] = (),
+        secret: Secret | None = None,
+        trust: Iterable[str | type] | None = None,
+        renames: Mapping[str, str] | None = None,
+        create: bool = True,
+        readonly: bool = False,
+        shared: bool = False,
+        allow_network: bool = False,
+        timeout: float | None = None,
+        map_size_bytes: int | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
+        arguments["codecs"] = codecs = tuple(codecs)
+        arguments["trust"] = trust = None if trust is None else tuple(trust)
+        self._arguments = arguments
+        self._clock = clock
+        self.path = os.path.abspath(os.fsdecode(path))
+        if durability not in DURABILITIES:
+            raise ValueError(f"durability={durability!r} is not one of {', '.join(DURABILITIES)}")
+        if map_size_bytes is not None and map_size_bytes < _SMALLEST_MAP_BYTES:
+            raise ValueError(
+                f"map_size_bytes={map_size_bytes} is below the minimum of {_SMALLEST_MAP_BYTES}"
+            )
+        secrets = find_secrets(secret, self.path)
+        self._session = session = open_session(
+            self.path,
+            durability=durability,
+            map_bytes=map_size_bytes,
+            create=create,
+            readonly=readonly,
+            shared=shared,
+            allow_network=allow_network,
+            timeout_s=timeout,
+            clock=clock,
+        )
+        try:
+            _, signer = open_settings(session, secrets, clock, readonly=readonly)
+            records = Records(
+                signer, codec=codec, protocol=protocol, codecs=codecs, trust=trust, renames=renames
+            )
+        except BaseException:
+            close_session(session)
+            raise
+        super().__init__(session, records, b"")
+
+    @classmethod
+    def temporary(cls, **options: Any) -> Store[Any, Any]:
+        """Open a store in a new temporary directory, which is removed when it is closed.
+
+        Args:
+            options: as for `Store`; the secret is random where none is given.
+        """
+        directory = tempfile.TemporaryDirectory(prefix="objcache-")
+        options.setdefault("secret", os.urandom(32))
+        options.setdefault("durability", "process")
+        store = cls(os.path.join(directory.name, "store"), **options)
+        store._temporary = directory
+        return store
+
+    # -- life --------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._session.closed
+
+    @property
+    def durability(self) -> str:
+        """What a commit promises; see the class."""
+        return str(self._arguments["durability"])
+
+    @property
+    def readonly(self) -> bool:
+        """Whether writes are refused."""
+        return self._session.readonly
+
+    def close(self) -> None:
+        """Close the store. Idempotent; later use raises `StoreClosedError`."""
+        close_session(self._session)
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        session = getattr(self, "_session", None)
+        if session is not None and not session.closed:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_again, (type(self), self.path, self._arguments)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"durability={self.durability!r}"
+        return f"<objcache.Store {self.path!r} {state}>"
+
+    # -- views of it -------------------------------------------------------------------------
+
+    def namespace(self, name: str) -> Namespace[Any, Any]:
+        """Return the mapping *name* under the store's roof: its own keys, its own length.
+
+        >>> with Store.temporary() as store:
+        ...     users = store.namespace("users")
+        ...     users[1] = "ada"
+        ...     len(store), len(users)
+        (0, 1)
+        """
+        return _namespace(self._session, self._records, (name,))
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction[K, V]]:
+        """Make what this thread does in the block one transaction of the store.
+
+        Committed at the end of the block, rolled back if an exception leaves it. Everything
+        this thread does to the store and its namespaces meanwhile is part of it, through
+        whatever object. A block inside the block is rolled back alone.
+
+        Raises:
+            StoreBusyError: other writers took longer than the store's `timeout`.
+            TransactionClosedError: at the end, if a failed write has rolled it back already.
+
+        Concurrency:
+            Other writers, of all processes, wait until it ends. Readers do not, and see nothing
+            of it before.
+
+        >>> with Store.temporary() as store:
+        ...     store["a"], store["b"] = 100, 0
+        ...     with store.transaction() as transaction:
+        ...         transaction["a"] -= 10
+        ...         transaction["b"] += 10
+        ...     store["a"], store["b"]
+        (90, 10)
+        """
+        with self._session.transaction() as opened:
+            yield Transaction(self._session.joined(opened), self._records, b"")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot[K, V]]:
+        """Give a read-only view of the store as it is now, whatever is written meanwhile.
+
+        Cost: while it is open, pages that writers replace are not used again: the file grows.
+        `stats` shows it among the readers.
+        """
+        pinned = self._session.snapshot()
+        try:
+            yield Snapshot(pinned, self._records, b"")
+        finally:
+            pinned.end("its block was left")
+
+    # -- the whole store ---------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Flush all that was committed to the disk. Cost: one fdatasync."""
+        self._session.sync()
+
+    def copy(self, path: str | os.PathLike[str], *, compact: bool = True) -> None:
+        """Write a consistent copy of the store to the empty or missing directory *path*.
+
+        The copy is a store with the same secret. Readers and writers go on meanwhile.
+
+        Args:
+            path: where to.
+            compact: leave free pages out.
+
+        Raises:
+            StoreExistsError: something is there already.
+        """
+        if self._session.closed:
+            raise StoreClosedError(self.path)
+        target = os.path.abspath(os.fsdecode(path))
+        try:
+            os.makedirs(target, mode=0o700, exist_ok=True)
+            if os.listdir(target):
+                raise StoreExistsError(target)
+            unfinished = os.path.join(target, FILE_NAME + "-unfinished")
+            self._session.environment.copy_to(unfinished, compact=compact)
+            os.rename(unfinished, os.path.join(target, FILE_NAME))
+            sync_directory(target)
+        except FileExistsError:
+            raise StoreExistsError(target) from None
+        except OSError as error:
+            raise StoreError(f"cannot copy the store to {target!r}: {error}") from error
+
+    def compact(self) -> None:
+        """Give free pages back to the disk, by replacing the file with a compact copy.
+
+        Raises:
+            StoreBusyError: another process has the store open, or this one has a snapshot.
+
+        Cost: reads and writes every page in use; writers wait.
+        """
+        compact(self._session)
+
+    def check(self) -> CheckReport:
+        """Read every record of the store and its namespaces; report what is wrong.
+
+        Header, signature, key and value of each record, and each counter. Values are decoded,
+        once authentic. Nothing is changed.
+        """
+        return check_store(self._session, self._records)
+
+    def namespaces(self) -> list[tuple[str, ...]]:
+        """Return the paths of all namespaces that have entries."""
+        return list(self.stats().namespaces)
+
+    def stats(self) -> StoreStats:
+        """Return what the store holds and who reads it. Cost: O(namespaces)."""
+        if self._session.closed:
+            raise StoreClosedError(self.path)
+        counts = self._session.read(namespace_counts)
+        engine = self._session.stats()
+        oldest = min((reader.transaction_id for reader in engine.readers), default=None)
+        return StoreStats(
+            path=self.path,
+            durability=self.durability,
+            entries=len(self),
+            namespaces={_names(names): count for _, names, count in counts},
+            file_bytes=engine.file_bytes,
+            used_bytes=engine.used_bytes,
+            map_bytes=engine.map_bytes,
+            last_transaction_id=engine.last_transaction_id,
+            readers=engine.readers,
+            oldest_reader_age=0 if oldest is None else engine.last_transaction_id - oldest,
+        )
+
+    # -- memoize -----------------------------------------------------------------------------
+
+    @property
+    def memoize(self) -> StoreMemoize:
+        """Keep the results of a function in this store; see `objcache.memoize`.
+
+        >>> with Store.temporary() as store:
+        ...     square = store.memoize(lambda x: x * x)
+        ...     square(12), square(12), square.cache_info().hits
+        (144, 144, 1)
+        """
+        # The one import against the layers (setup.cfg): a method for the user's convenience.
+        from objcache.memo import StoreMemoize  # noqa: PLC0415
+
+        return StoreMemoize(self)
+
+
+_SMALLEST_MAP_BYTES = 1 << 16
+_ARGUMENTS = frozenset(
+    {
+        *("durability", "codec", "protocol", "codecs", "secret", "trust", "renames", "create"),
+        *("readonly", "shared", "allow_network", "timeout", "map_size_bytes", "clock"),
+    }
+)
+
+
+def _open_again(
+    store_type: type[Store[Any, Any]], path: str, arguments: dict[str, Any]
+) -> Store[Any, Any]:
+    return store_type(path, **arguments)
+
+
+def _names(encoded: bytes) -> tuple[str, ...]:
+    names = decode_key(encoded)
+    assert isinstance(names, tuple)
+    return names

@@ -1,0 +1,242 @@
+"""Writing as a mapping: what a store, a namespace and a transaction have in common.
+
+Knows: what is one atomic step. Must not know: when commits reach the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar, overload
+
+from objcache.engine import Transaction, WriteTransaction
+from objcache.header import unpack
+from objcache.keys import encode_key, engine_key, section_range
+from objcache.protocols import MISSING, Missing
+from objcache.records import Records
+from objcache.store._counters import add_to_namespace
+from objcache.store._reading import ObjectReader
+from objcache.store._scan import Source
+
+__all__ = ["ObjectWriter", "Target"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+D = TypeVar("D")
+T = TypeVar("T")
+
+
+class Target(Source, Protocol):
+    """What can be written to: a session, or a transaction of one."""
+
+    def put(self, engine_key: bytes, record: bytes | bytearray, /) -> None:
+        """Write one record."""
+        ...
+
+    def write(self, function: Callable[[Transaction], T], /, *, brief: bool = False) -> T:
+        """Return what *function* did in one write transaction."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[WriteTransaction]:
+        """Make what this thread does one transaction."""
+        ...
+
+    def joined(self, opened: WriteTransaction, /) -> Target:
+        """Return the target as seen through *opened*, usable only while that lasts."""
+        ...
+
+
+class ObjectWriter(ObjectReader[K, V], MutableMapping[K, V]):
+    """A mapping whose every method is one atomic step, for all processes.
+
+    Concurrency: any thread, any process; writers wait for each other.
+    """
+
+    __slots__ = ("_names", "_target")
+
+    def __init__(
+        self, target: Target, records: Records, prefix: bytes, names: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(target, records, prefix)
+        self._target = target
+        self._names = names
+
+    # -- single entries ----------------------------------------------------------------------
+
+    def __setitem__(self, key: K, value: V) -> None:
+        """Store *value* under *key*.
+
+        Raises:
+            EncodeError: naming the part of the value that cannot be stored; nothing is written.
+            KeyEncodingError: *key* cannot be a key.
+            StoreFullError, StoreBusyError, ReadOnlyStoreError: nothing is written.
+
+        Cost:
+            One encoding, one keyed hash, one write transaction with the durability of the store.
+        """
+        # Flat on purpose: bench/workloads/set_one.py.
+        text: Any = key
+        if type(text) is str and len(text) <= self._short and "\0" not in text and text.isascii():
+            located, full_key = self._text + text.encode() + b"\0", b""
+        else:
+            located, full_key = engine_key(self._prefix, key)
+        record = self._records.encode(located, full_key, value)
+        if self._prefix:
+            self._target.write(lambda transaction: self._put(transaction, located, record))
+        else:
+            self._target.put(located, record)
+
+    def __delitem__(self, key: K) -> None:
+        """Remove *key*.
+
+        Raises:
+            KeyError: no such key.
+        """
+        located, full_key = engine_key(self._prefix, key)
+        if not self._target.write(
+            lambda transaction: self._delete(transaction, located, full_key), brief=True
+        ):
+            raise KeyError(key)
+
+    @overload
+    def pop(self, key: K) -> V: ...
+    @overload
+    def pop(self, key: K, default: V | D) -> V | D: ...
+    def pop(self, key: K, default: Any = MISSING) -> Any:
+        """Remove *key* and return its value, in one atomic step; *default* if there is none.
+
+        Raises:
+            KeyError: no such key, and no default.
+        """
+        with self._target.transaction():
+            value = self._find(key)
+            if value is not MISSING:
+                del self[key]
+                return value
+        if default is MISSING:
+            raise KeyError(key)
+        return default
+
+    def popitem(self, last: bool = True) -> tuple[K, V]:  # noqa: FBT001, FBT002  # OrderedDict's
+        """Remove and return the last entry in key order, or the first.
+
+        Raises:
+            KeyError: the mapping is empty.
+        """
+        with self._target.transaction():
+            key, value = self.last() if last else self.first()
+            del self[key]
+            return key, value
+
+    @overload
+    def setdefault(self: MutableMapping[K, V | None], key: K, default: None = None) -> V | None: ...
+    @overload
+    def setdefault(self, key: K, default: V) -> V: ...
+    def setdefault(self, key: K, default: Any = None) -> Any:
+        """Return the value of *key*; store *default* first if there is none, atomically."""
+        with self._target.transaction():
+            value = self._find(key)
+            if value is MISSING:
+                self[key] = value = default
+            return value
+
+    def update_with(self, key: K, function: Callable[[V], V], default: V | Missing = MISSING) -> V:
+        """Replace the value of *key* by `function(value)`, atomically; return the new value.
+
+        Args:
+            key: whose value.
+            function: is called with the write transaction open: keep it short. If it raises,
+                nothing is changed.
+            default: what *function* gets where there is no value.
+
+        Raises:
+            KeyError: no such key, and no default.
+
+        >>> with Store.temporary() as store:
+        ...     store.update_with("hits", lambda count: count + 1, default=0)
+        1
+        """
+        with self._target.transaction():
+            value = self._find(key)
+            if value is MISSING:
+                if default is MISSING:
+                    raise KeyError(key)
+                value = default
+            self[key] = value = function(value)
+            return value
+
+    # -- many entries ------------------------------------------------------------------------
+
+    def set_many(self, entries: Mapping[K, V] | Iterable[tuple[K, V]]) -> None:
+        """Store all *entries* in one transaction: all of them, or none.
+
+        Cost: all are encoded before the first is written; one commit.
+        """
+        pairs = entries.items() if isinstance(entries, Mapping) else entries
+        encode, prefix = self._records.encode, self._prefix
+        encoded = []
+        for key, value in pairs:
+            located, full_key = engine_key(prefix, key)
+            encoded.append((located, encode(located, full_key, value)))
+        if not encoded:
+            return
+
+        def put_all(transaction: Transaction) -> None:
+            if prefix:
+                for located, record in encoded:
+                    self._put(transaction, located, record)
+            else:
+                transaction.cursor().putmulti(encoded)
+
+        self._target.write(put_all)
+
+    def update(self, other: Any = (), /, **named: V) -> None:
+        """Store all entries of *other* and *named* in one transaction."""
+        self.set_many({**dict(other), **named} if named else dict(other))
+
+    def delete_many(self, keys: Iterable[K]) -> int:
+        """Remove those *keys* that exist, in one transaction; return how many there were."""
+        located = [engine_key(self._prefix, key) for key in keys]
+        return self._target.write(
+            lambda transaction: sum(self._delete(transaction, *pair) for pair in located)
+        )
+
+    def clear(self) -> None:
+        """Remove all entries of this mapping, in one transaction; namespaces below it stay.
+
+        Cost: proportional to the number of entries.
+        """
+        self._target.write(self._delete_all)
+
+    # -- atomic steps over several calls -----------------------------------------------------
+
+    def _delete_all(self, transaction: Transaction) -> None:
+        low, high = section_range(self._prefix)[:2]
+        cursor = transaction.cursor()
+        removed = 0
+        if cursor.set_range(low):
+            while cursor.key() and cursor.key() < high:
+                cursor.delete()
+                removed += 1
+        if removed and self._prefix:
+            self._count(transaction, -removed)
+
+    def _put(self, transaction: Transaction, located: bytes, record: bytes | bytearray) -> None:
+        if transaction.put(located, record, overwrite=False):
+            self._count(transaction, 1)
+        else:
+            transaction.put(located, record)
+
+    def _delete(self, transaction: Transaction, located: bytes, full_key: bytes) -> bool:
+        if full_key:
+            record = transaction.get(located)
+            if record is None or unpack(record).full_key != full_key:
+                return False
+        if not transaction.delete(located):
+            return False
+        if self._prefix:
+            self._count(transaction, -1)
+        return True
+
+    def _count(self, transaction: Transaction, change: int) -> None:
+        add_to_namespace(transaction, self._prefix, encode_key(self._names), change)
