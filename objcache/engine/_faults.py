@@ -1,6 +1,6 @@
 """The one place where errors of lmdb become errors of objcache.
 
-Knows: every error class of lmdb. Must not know: what was being done.
+I8 of docs/design/concurrency.md. Knows: every error class of lmdb. Must not know: what was being done.
 """
 
 from __future__ import annotations

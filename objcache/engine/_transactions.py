@@ -41,8 +41,8 @@ class WriteTransaction:
 
     @property
     def depth(self) -> int:
-        """How many transactions are open, one inside the other."""
-        return len(self._stack)
+        """How many transactions are open, one inside the other; 0 when it has ended."""
+        return 0 if self._ended else len(self._stack)
 
     def current(self) -> lmdb.Transaction[bytes]:
         """Return the innermost transaction.
@@ -65,12 +65,17 @@ class WriteTransaction:
         return self._stack.pop()
 
     def end(self, reason: str) -> None:
-        """Abort all that is open; every later use raises with *reason*."""
-        stack, self._stack = self._stack, []
+        """Abort all that is open; every later use raises with *reason*. Idempotent."""
+        if self._ended:
+            return
         self._ended = reason
-        if reason != FORKED:  # the child must not abort what belongs to the parent
-            for transaction in reversed(stack):
-                transaction.abort()
+        if reason == FORKED:
+            # The child must neither abort what belongs to the parent nor drop it: with the last
+            # reference lmdb would close the environment, and wait for a thread that is not here.
+            return
+        stack, self._stack = self._stack, []
+        for transaction in reversed(stack):
+            transaction.abort()
 
     def _raise_ended(self) -> None:
         if self._ended == FORKED:

@@ -35,6 +35,7 @@ EncodedKey = NewType("EncodedKey", bytes)
 """A key of the engine; no other bytes may reach it."""
 
 ENGINE_KEY_LIMIT: Final = 511
+"""I7 of docs/design/concurrency.md: lmdb takes keys of 1 to 511 bytes."""
 DIGEST_BYTES: Final = 16
 _KEPT_BYTES: Final = ENGINE_KEY_LIMIT - DIGEST_BYTES
 _MAX_PREFIX_BYTES: Final = 200

@@ -26,7 +26,7 @@ Secret = str | bytes | tuple[str | bytes, ...] | list[str | bytes]
 def find_secrets(secret: Secret | None, directory: str) -> tuple[bytes, ...]:
     """Return the secrets for the store in *directory*; the first signs.
 
-    Taken from *secret*, else `OBJCACHE_SECRET` (several: separated by white space), else the
+    Taken from *secret*, else `OBJCACHE_SECRET` (one a line), else the
     file that `OBJCACHE_SECRET_FILE` names (one a line), else the user's own key file, which is
     made on first use.
 
@@ -39,7 +39,7 @@ def find_secrets(secret: Secret | None, directory: str) -> tuple[bytes, ...]:
             raise SecretError("secret= is an empty list; give at least one secret")
         return tuple(map(normalise_secret, given))
     if text := os.environ.get(SECRET_VARIABLE):
-        return tuple(map(normalise_secret, text.split()))
+        return tuple(map(normalise_secret, _lines(text.encode())))
     path = os.environ.get(SECRET_FILE_VARIABLE)
     if path:
         _check_outside(path, directory)
@@ -71,7 +71,7 @@ def _read(path: str) -> tuple[bytes, ...]:
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
-            lines = file.read().split()
+            lines = _lines(file.read())
     except OSError as error:
         raise SecretError(f"cannot read the secret file {path!r}: {error}") from error
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -84,6 +84,11 @@ def _read(path: str) -> tuple[bytes, ...]:
     if not lines:
         raise SecretError(f"the secret file {path!r} is empty; write one secret a line")
     return tuple(map(normalise_secret, lines))
+
+
+def _lines(content: bytes) -> list[bytes]:
+    """Whole lines: a secret may be a sentence."""
+    return [line.strip() for line in content.splitlines() if line.strip()]
 
 
 def _make(path: str) -> None:

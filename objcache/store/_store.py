@@ -26,6 +26,7 @@ from objcache.errors import StoreClosedError, StoreError, StoreExistsError
 from objcache.keys import decode_key, namespace_prefix
 from objcache.protocols import Codec
 from objcache.records import Records
+from objcache.signing import STORE_ID_BYTES, Signer
 from objcache.store._check import CheckReport, check_store
 from objcache.store._counters import namespace_counts
 from objcache.store._reading import ObjectReader
@@ -205,6 +206,13 @@ class Store(ObjectWriter[K, V]):
                 f"map_size_bytes={map_size_bytes} is below the minimum of {_SMALLEST_MAP_BYTES}"
             )
         secrets = find_secrets(secret, self.path)
+
+        def records(signer: Signer) -> Records:
+            return Records(
+                signer, codec=codec, protocol=protocol, codecs=codecs, trust=trust, renames=renames
+            )
+
+        records(Signer(secrets, bytes(STORE_ID_BYTES)))  # refuses bad settings before a file is made
         self._session = session = open_session(
             self.path,
             durability=durability,
@@ -218,13 +226,10 @@ class Store(ObjectWriter[K, V]):
         )
         try:
             _, signer = open_settings(session, secrets, clock, readonly=readonly)
-            records = Records(
-                signer, codec=codec, protocol=protocol, codecs=codecs, trust=trust, renames=renames
-            )
         except BaseException:
             close_session(session)
             raise
-        super().__init__(session, records, b"")
+        super().__init__(session, records(signer), b"")
 
     @classmethod
     def temporary(cls, **options: Any) -> Store[Any, Any]:

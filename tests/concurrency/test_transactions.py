@@ -1,0 +1,216 @@
+"""Transactions: all or nothing, one writer at a time, each in its own thread."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from objcache.errors import (
+    ReadOnlyStoreError,
+    StoreBusyError,
+    StoreClosedError,
+    TransactionClosedError,
+    WrongThreadError,
+)
+
+
+def test_commit_and_rollback(store):
+    """A block that ends commits; one that raises leaves nothing behind."""
+    with store.transaction() as transaction:
+        transaction["a"] = 1
+    with pytest.raises(ZeroDivisionError), store.transaction() as transaction:
+        transaction["a"] = 2
+        store["b"] = 2
+        store.namespace("n")["c"] = 2
+        raise ZeroDivisionError
+
+    assert {"a": 1} == store
+    assert 0 == len(store.namespace("n"))
+
+
+def test_the_store_joins_the_transaction_of_its_thread(store, open_store):
+    """Whatever object the thread writes through, it is part of its open transaction."""
+    same_file = open_store()
+    with pytest.raises(ZeroDivisionError), store.transaction():
+        same_file["a"] = 1
+
+        assert 1 == store["a"] == same_file["a"]
+        assert 1 == len(store)
+        raise ZeroDivisionError
+    assert "a" not in store
+
+
+def test_nested_transactions_roll_back_alone(store):
+    """An inner block that raises loses its own changes only; the outer one decides for all."""
+    with store.transaction() as outer:
+        outer["a"] = 1
+        with pytest.raises(ZeroDivisionError), outer.transaction() as inner:
+            inner["a"] = 2
+            with store.transaction() as innermost:
+                innermost["b"] = 3
+            assert 3 == inner["b"]
+            raise ZeroDivisionError
+
+        assert {"a": 1} == outer
+        with store.transaction() as inner:
+            inner["c"] = 4
+    assert {"a": 1, "c": 4} == store
+    with pytest.raises(ZeroDivisionError), store.transaction():
+        with store.transaction() as inner:
+            inner["d"] = 5
+        raise ZeroDivisionError
+    assert "d" not in store
+
+
+def test_others_see_nothing_before_the_commit(store):
+    """Another thread reads the store as it was, without waiting, until the block ends."""
+    store["a"] = 1
+    with ThreadPoolExecutor(1) as pool, store.transaction() as transaction:
+        transaction["a"] = 2
+        transaction["b"] = 2
+
+        assert (1, None, 1) == pool.submit(lambda: (store["a"], store.get("b"), len(store))).result()
+    assert 2 == store["a"]
+
+
+def test_transaction_belongs_to_its_thread(store):
+    """Another thread that uses the transaction is refused, and the owner goes on."""
+    with ThreadPoolExecutor(1) as pool, store.transaction() as transaction:
+        transaction["a"] = 1
+        for use in (
+            lambda: transaction["a"],
+            lambda: transaction.__setitem__("a", 2),
+            lambda: list(transaction),
+            lambda: transaction.transaction().__enter__(),
+        ):
+            with pytest.raises(WrongThreadError, match="belongs to the thread"):
+                pool.submit(use).result()
+        transaction["b"] = 2
+    assert {"a": 1, "b": 2} == store
+
+
+def test_ended_transaction_is_refused(store):
+    """A transaction that has ended is an error, never a write of its own."""
+    with store.transaction() as transaction:
+        space = transaction.namespace("n")
+    for use in (
+        lambda: transaction["a"],
+        lambda: transaction.__setitem__("a", 2),
+        lambda: space.__setitem__("a", 2),
+        lambda: transaction.pop("a", None),
+        lambda: len(transaction),
+    ):
+        with pytest.raises(TransactionClosedError, match="was committed"):
+            use()
+    assert 0 == len(store)
+
+
+def test_writers_wait_for_each_other(store):
+    """Threads that count up together lose nothing, by themselves and in transactions."""
+    store["n"] = 0
+    start = threading.Barrier(4)
+
+    def count(_):
+        start.wait()
+        for step in range(100):
+            if step % 2:
+                store.update_with("n", lambda n: n + 1)
+            else:
+                with store.transaction() as transaction:
+                    transaction["n"] += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count, range(4)))
+
+    assert 400 == store["n"]
+
+
+def test_timeout_within_the_process(store, open_store):
+    """A write that waits longer than `timeout` for another thread is a StoreBusyError."""
+    hasty = open_store(timeout=0.01)
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with store.transaction() as transaction:
+            transaction["held"] = 1
+            entered.set()
+            leave.wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(hold)
+        entered.wait()
+        for write in (
+            lambda: hasty.__setitem__("a", 1),
+            lambda: hasty.set_many({"a": 1}),
+            lambda: hasty.update_with("a", lambda a: a, default=1),
+        ):
+            with pytest.raises(StoreBusyError, match=r"another thread for 0\.01 s"):
+                write()
+        with pytest.raises(TimeoutError), hasty.transaction():
+            pass
+        leave.set()
+        held.result()
+    hasty["a"] = 1
+
+    assert {"a": 1, "held": 1} == store
+
+
+def test_closing_inside_a_transaction(store, open_store):
+    """A store that is closed inside its transaction rolls it back; the next one can write."""
+    with pytest.raises(TransactionClosedError, match="its store was closed"), store.transaction() as transaction:
+        transaction["a"] = 1
+        store.close()
+    again = open_store()
+    again["b"] = 2
+
+    assert {"b": 2} == again
+
+
+def test_closing_one_of_two_inside_a_transaction(store, open_store):
+    """The file stays open as long as one store uses it."""
+    other = open_store()
+    with store.transaction() as transaction:
+        transaction["a"] = 1
+        other.close()
+    assert 1 == store["a"]
+    with pytest.raises(StoreClosedError):
+        other["a"]
+
+
+def test_read_only(store, open_store):
+    """A read-only store reads what others write, and refuses every write."""
+    reader = open_store(readonly=True)
+    store["a"] = 1
+
+    assert 1 == reader["a"]
+    for write in (
+        lambda: reader.__setitem__("a", 2),
+        lambda: reader.__delitem__("a"),
+        lambda: reader.pop("a"),
+        lambda: reader.clear(),
+        lambda: reader.set_many({"a": 2}),
+        lambda: reader.compact(),
+        lambda: reader.namespace("n").__setitem__("a", 1),
+        lambda: reader.transaction().__enter__(),
+    ):
+        with pytest.raises(ReadOnlyStoreError, match="opened read-only"):
+            write()
+    assert {"a": 1} == store
+
+
+def test_generator_that_holds_a_transaction_is_ended(store):
+    """A transaction abandoned in a generator is rolled back when the generator goes."""
+
+    def holds():
+        with store.transaction() as transaction:
+            transaction["a"] = 1
+            yield
+
+    generator = holds()
+    next(generator)
+    generator.close()
+    store["b"] = 2
+
+    assert {"b": 2} == store
