@@ -112,7 +112,7 @@ def open(  # noqa: A001  # the name that shelve has
     """
     if flag not in {"r", "w", "c", "n"}:
         raise ValueError(f"flag {flag!r} is not one of 'r', 'w', 'c', 'n'")
-    store: Store[Any, Any] = Store(
+    store = Store(
         path, protocol=protocol, readonly=flag == "r", create=flag in {"c", "n"}, **options
     )
     if flag == "n":

@@ -174,7 +174,7 @@ class Store(ObjectWriter[K, V]):
     __slots__ = ("__weakref__", "_arguments", "_clock", "_session", "_temporary", "path")
 
     def __init__(
-        self,
+        self: Store[Any, Any],  # without an annotation of its own a store holds anything
         path: str | os.PathLike[str],
         *,
         durability: str = "commit",
@@ -212,7 +212,9 @@ class Store(ObjectWriter[K, V]):
                 signer, codec=codec, protocol=protocol, codecs=codecs, trust=trust, renames=renames
             )
 
-        records(Signer(secrets, bytes(STORE_ID_BYTES)))  # refuses bad settings before a file is made
+        records(
+            Signer(secrets, bytes(STORE_ID_BYTES))
+        )  # refuses bad settings before a file is made
         self._session = session = open_session(
             self.path,
             durability=durability,

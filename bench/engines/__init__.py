@@ -1,0 +1,56 @@
+"""One adapter a rival; each imports its own dependency.
+
+Knows: in which module each engine is. Must not know: workloads.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import Final
+
+from bench.engines._engine import MAPPING as MAPPING
+from bench.engines._engine import MEMOIZE as MEMOIZE
+from bench.engines._engine import MEMOIZE_DICT as MEMOIZE_DICT
+from bench.engines._engine import Engine as Engine
+from bench.engines._engine import Handle as Handle
+from bench.engines._engine import Loss as Loss
+
+__all__ = [
+    "ENGINE_NAMES",
+    "MAPPING",
+    "MEMOIZE",
+    "MEMOIZE_DICT",
+    "Engine",
+    "Handle",
+    "Loss",
+    "load_engines",
+]
+
+_MODULES: Final = {
+    "objcache-process": "objcache",
+    "objcache-commit": "objcache",
+    "limit-process": "limit",
+    "limit-commit": "limit",
+    "diskcache": "diskcache",
+    "sqlitedict": "sqlitedict",
+    "rocksdict": "rocksdict",
+    "shelve": "shelve",
+    "joblib": "joblib",
+    "lru_cache": "lru_cache",
+}
+
+ENGINE_NAMES: Final = tuple(_MODULES)
+
+
+def load_engines(names: Iterable[str] = ENGINE_NAMES) -> tuple[list[Engine], dict[str, str]]:
+    """Return the engines of *names*, and why others of them are absent."""
+    present, absent = [], {}
+    for name in names:
+        try:
+            module = importlib.import_module(f"bench.engines.{_MODULES[name]}")
+        except ImportError as error:
+            absent[name] = str(error)
+        else:
+            present += [engine for engine in module.ENGINES if engine.name == name]
+    return present, absent

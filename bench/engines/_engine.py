@@ -1,0 +1,85 @@
+"""What an adapter offers to the workloads.
+
+Knows: the vocabulary of adapters. Must not know: any engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final
+
+__all__ = ["MAPPING", "MEMOIZE", "MEMOIZE_DICT", "Engine", "Handle", "Loss", "missing"]
+
+MAPPING: Final = "mapping"
+MEMOIZE: Final = "memoize"
+MEMOIZE_DICT: Final = "memoize a dict argument"
+
+
+class Loss(IntEnum):
+    """How much a power cut may cost; a smaller number promises more."""
+
+    NOTHING = 0
+    RECENT = 1
+    EVERYTHING = 2
+
+
+def missing(*_: Any) -> Any:
+    """Stand for an operation that an engine does not offer."""
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """One open store: what a user would call, bound to it.
+
+    Attributes:
+        close: close the store; nothing else is called afterwards.
+        get: the value of a key that exists.
+        find: the value of a key, or None.
+        put: store one value.
+        delete: remove one key that exists.
+        put_many: store a mapping in one transaction.
+        items: iterate over all keys and values.
+        memoize: wrap a function.
+    """
+
+    close: Callable[[], object]
+    get: Callable[[str], Any] = missing
+    find: Callable[[str], Any] = missing
+    put: Callable[[str, Any], object] = missing
+    delete: Callable[[str], object] = missing
+    put_many: Callable[[Mapping[str, Any]], object] = missing
+    items: Callable[[], Iterable[tuple[str, Any]]] = missing
+    memoize: Callable[[Callable[..., Any]], Callable[..., Any]] = missing
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One row of the tables.
+
+    Attributes:
+        name: of the row.
+        distributions: whose versions belong to the results.
+        settings: how it is opened, for the page.
+        killed: what a killed process loses.
+        power_cut: what a power cut loses, in words.
+        loss: the same as a rank.
+        faster_because: why it may be faster than objcache, where it is.
+        open: open or make the store in an existing directory.
+        offers: which groups of operations it has.
+        slow: by what the operations of a slice are divided, by workload: 300 flushes would make
+            a slice of seconds.
+    """
+
+    name: str
+    distributions: tuple[str, ...]
+    settings: str
+    killed: str
+    power_cut: str
+    loss: Loss
+    faster_because: str
+    open: Callable[[str], Handle]
+    offers: frozenset[str] = frozenset({MAPPING})
+    slow: Mapping[str, int] = field(default_factory=dict)

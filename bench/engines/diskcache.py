@@ -1,0 +1,57 @@
+"""diskcache with its default settings.
+
+Knows: diskcache. Must not know: other engines.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import diskcache
+
+from bench.engines._engine import MAPPING, MEMOIZE, MEMOIZE_DICT, Engine, Handle, Loss
+
+__all__ = ["ENGINES"]
+
+
+def _open(directory: str) -> Handle:
+    cache = diskcache.Cache(os.path.join(directory, "cache"))
+
+    def put_many(entries: Mapping[str, Any]) -> None:
+        with cache.transact():
+            for key, value in entries.items():
+                cache[key] = value
+
+    def items() -> Iterator[tuple[str, Any]]:
+        for key in cache:  # a Cache has no items()
+            yield key, cache[key]
+
+    return Handle(
+        close=cache.close,
+        get=cache.__getitem__,
+        find=cache.get,
+        put=cache.__setitem__,
+        delete=cache.__delitem__,
+        put_many=put_many,
+        items=items,
+        memoize=cache.memoize(),
+    )
+
+
+ENGINES = (
+    Engine(
+        name="diskcache",
+        distributions=("diskcache",),
+        settings="`diskcache.Cache(path)` with its default settings: SQLite, write-ahead log, "
+        "`synchronous=NORMAL`, eviction on; a batch is one `transact()`; iteration is "
+        "`cache[key] for key in cache`, as a Cache has no `items()`.",
+        killed="nothing",
+        power_cut="the commits since SQLite's last checkpoint",
+        loss=Loss.RECENT,
+        faster_because="SQLite appends to a log and flushes at its checkpoints only",
+        open=_open,
+        offers=frozenset({MAPPING, MEMOIZE, MEMOIZE_DICT}),
+    ),
+)

@@ -1,0 +1,45 @@
+"""The group of commands, and what becomes of their errors.
+
+Knows: click. Must not know: stores.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from objcache import __version__
+from objcache.cli._demo import demo
+from objcache.errors import ObjcacheError
+
+__all__ = ["cli", "run"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="objcache")
+def cli() -> None:
+    """Keep Python objects on disk: memoize functions, or open a directory as a dict."""
+
+
+cli.add_command(demo)
+
+
+def run(arguments: list[str] | None) -> int:
+    """Run a command; errors are one line and exit code 2, never a traceback."""
+    try:
+        cli.main(args=arguments, prog_name="objcache", standalone_mode=False)
+    except click.ClickException as error:
+        _complain(error.format_message())
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        print("objcache: interrupted; what was computed so far is kept", file=sys.stderr)
+        return 130
+    except (ObjcacheError, OSError) as error:
+        _complain(str(error))
+        return 2
+    return 0
+
+
+def _complain(message: str) -> None:
+    print(f"objcache: error: {' '.join(message.split())}", file=sys.stderr)
