@@ -402,7 +402,8 @@ class UntrustedTypeError(DecodeError):
 
     def __str__(self) -> str:
         return (
-            f"the value needs {self.module}.{self.name}, which trust= does not list; add "
+            f"the value needs {self.module}.{self.name}, which trust= does not list "
+            f"({self.reason}); add "
             f"{f'{self.module}.{self.name}'!r} to it if you trust the class; "
             "the record is left as it is"
         )

@@ -46,7 +46,9 @@ def stores_left_behind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     if request.node.get_closest_marker("damages"):
         return
     for file in tmp_path.rglob(FILE_NAME):
-        with Store(file.parent, readonly=True, secret=[SECRET, b"another secret of 16 bytes"]) as left:
+        with Store(
+            file.parent, readonly=True, secret=[SECRET, b"another secret of 16 bytes"]
+        ) as left:
             report = left.check()
         broken = [problem for problem in report.problems if problem.kind != "DecodeError"]
 

@@ -89,7 +89,7 @@ class _Unpickler(pickle.Unpickler):
         if self._trust is None:
             return super().find_class(module, name)
         if f"{module}.{name}" not in self._trust:
-            raise UntrustedTypeError(module, name, "it is not in the allow-list")
+            raise UntrustedTypeError(module, name, "it was not looked up")
         found = super().find_class(module, name)
         # A dotted name walks attributes: what is at its end must be what the name says, not
         # something that a listed class or module happens to hold.

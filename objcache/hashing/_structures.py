@@ -27,7 +27,7 @@ def structure_of(value: Any) -> tuple[str, Any] | None:
     """Return a name and plain parts that stand for *value*; None where there are none."""
     kind = type(value)
     if isinstance(value, types.FunctionType):
-        return "function", _function(value)
+        return "function", _function(getattr(value, "__objcache_wrapped__", value))
     if kind is types.CodeType:
         return "code", _code(value)
     if isinstance(value, type):
@@ -83,6 +83,7 @@ def _function(function: types.FunctionType) -> dict[str, Any]:
             content = cell.cell_contents
         except ValueError:
             continue  # not assigned yet
+        content = getattr(content, "__objcache_wrapped__", content)  # a memoized function
         # A function that calls itself has itself in its closure.
         closure[name] = "itself" if content is function else content
     return {

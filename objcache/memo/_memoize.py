@@ -211,6 +211,7 @@ def _memoized(
             hits = misses = 0
 
     memoized = cast("Any", call)
+    memoized.__objcache_wrapped__ = function  # it is hashed as the plain function
     memoized.cache_info = cache_info
     memoized.cache_clear = cache_clear
     return cast("MemoizedFunction[P, R]", memoized)

@@ -208,7 +208,11 @@ if __name__ == "__main__":
 """
     )
     done = subprocess.run(
-        [sys.executable, script, path, method], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, script, path, method],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
     assert (0, "") == (done.returncode, done.stderr)
@@ -321,7 +325,10 @@ def test_compact_needs_the_store_alone(path, open_store):
     """Compacting while another process has the store open is refused, and harms nothing."""
     store = open_store()
     store["a"] = 1
-    other = start('store = open_store(); print("open", flush=True); sys.stdin.readline(); store["b"] = 2; store.close()', path)
+    other = start(
+        'store = open_store(); print("open", flush=True); sys.stdin.readline(); store["b"] = 2; store.close()',
+        path,
+    )
 
     assert "open\n" == other.stdout.readline()
     with pytest.raises(StoreBusyError, match="another process"):

@@ -71,7 +71,9 @@ def test_others_see_nothing_before_the_commit(store):
         transaction["a"] = 2
         transaction["b"] = 2
 
-        assert (1, None, 1) == pool.submit(lambda: (store["a"], store.get("b"), len(store))).result()
+        assert (1, None, 1) == pool.submit(
+            lambda: (store["a"], store.get("b"), len(store))
+        ).result()
     assert 2 == store["a"]
 
 
@@ -159,7 +161,10 @@ def test_timeout_within_the_process(store, open_store):
 
 def test_closing_inside_a_transaction(store, open_store):
     """A store that is closed inside its transaction rolls it back; the next one can write."""
-    with pytest.raises(TransactionClosedError, match="its store was closed"), store.transaction() as transaction:
+    with (
+        pytest.raises(TransactionClosedError, match="its store was closed"),
+        store.transaction() as transaction,
+    ):
         transaction["a"] = 1
         store.close()
     again = open_store()

@@ -46,7 +46,11 @@ def test_prefix_bytes_are_frozen():
 def test_field_bytes_are_frozen():
     """Optional fields stand in the order of their flags."""
     flags, fields = pack_fields(
-        deadline_us=1, tags=("a", "é"), full_key=b"\x02k\x00", payload_bytes=3, buffers=((64, bytes(32)),)
+        deadline_us=1,
+        tags=("a", "é"),
+        full_key=b"\x02k\x00",
+        payload_bytes=3,
+        buffers=((64, bytes(32)),),
     )
 
     assert 0b11110 == flags

@@ -46,7 +46,9 @@ scalars = st.one_of(
     st.datetimes(),
     aware,
 )
-ordered_keys = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4).map(tuple), max_leaves=8)
+ordered_keys = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4).map(tuple), max_leaves=8
+)
 unordered_keys = st.one_of(
     st.frozensets(scalars, max_size=4),
     st.decimals(allow_nan=False),
@@ -90,7 +92,9 @@ def comparable(left, right):
         return False
     if isinstance(left, tuple):
         return True
-    return not isinstance(left, datetime.datetime) or (left.tzinfo is None) == (right.tzinfo is None)
+    return not isinstance(left, datetime.datetime) or (left.tzinfo is None) == (
+        right.tzinfo is None
+    )
 
 
 def rank(key):
@@ -192,7 +196,9 @@ long_keys = st.one_of(
 prefixes = st.sampled_from([b"", b"\x20\x05\x02name\x00\x00"])
 
 
-@given(prefixes, st.lists(st.one_of(long_keys, unordered_keys), unique_by=lambda key: repr(typed(key))))
+@given(
+    prefixes, st.lists(st.one_of(long_keys, unordered_keys), unique_by=lambda key: repr(typed(key)))
+)
 def test_engine_keys_are_short_distinct_and_reversible(prefix, some):
     """Engine keys fit the engine, differ for different keys, and give their key back."""
     located = {}
@@ -263,7 +269,10 @@ def test_tuple_prefixes_hold_exactly_their_keys(prefix, first, some):
         assert begins == covered(key_range, prefix, key)
 
 
-@given(st.one_of(st.text("a\0é", max_size=4), st.binary(max_size=3)), st.lists(st.text("a\0éz", max_size=6)))
+@given(
+    st.one_of(st.text("a\0é", max_size=4), st.binary(max_size=3)),
+    st.lists(st.text("a\0éz", max_size=6)),
+)
 def test_text_prefixes_hold_exactly_their_keys(first, some):
     """A str or bytes prefix covers the keys of its type that begin with it."""
     key_range = prefix_range(b"", first)
@@ -286,6 +295,6 @@ def test_nesting_is_bounded_both_ways():
 
 def test_float_encoding_is_the_published_one():
     """Doubles are written as the tuple layer writes them: sign bit flipped, or all bits."""
-    assert b"\x21" + struct.pack(">Q", struct.unpack(">Q", struct.pack(">d", 1.5))[0] ^ (1 << 63)) == (
-        encode_key(1.5)
-    )
+    assert b"\x21" + struct.pack(
+        ">Q", struct.unpack(">Q", struct.pack(">d", 1.5))[0] ^ (1 << 63)
+    ) == (encode_key(1.5))

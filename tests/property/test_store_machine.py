@@ -25,7 +25,9 @@ keys = st.one_of(
     st.tuples(scalar_keys, scalar_keys),
     st.frozensets(st.integers(0, 3), max_size=2),
 )
-values = st.one_of(st.integers(), st.text(max_size=5), st.lists(st.integers(), max_size=3), st.none())
+values = st.one_of(
+    st.integers(), st.text(max_size=5), st.lists(st.integers(), max_size=3), st.none()
+)
 
 
 class Typed:

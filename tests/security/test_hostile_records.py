@@ -25,7 +25,7 @@ from objcache.errors import (
     UntrustedTypeError,
     WrongSecretError,
 )
-from objcache.header import SIGNED, TAGS, pack_fields, pack_prefix, unpack
+from objcache.header import SIGNED, TAGS, pack_prefix, unpack
 from objcache.records import Records
 from objcache.signing import Signer
 from tests.conftest import SECRET
@@ -178,7 +178,9 @@ def test_record_moved_to_another_namespace_is_refused(victim):
         inside = next(key for key, _ in transaction.cursor() if key.startswith(b"\x20"))
         moved = inside.replace(b"ns", b"nt", 1)
         transaction.put(moved, transaction.get(inside))
-        transaction.put(b"\x02" + moved[: moved.index(b"\x10")], bytes(7) + b"\x01" + b"\x05\x02nt\x00\x00")
+        transaction.put(
+            b"\x02" + moved[: moved.index(b"\x10")], bytes(7) + b"\x01" + b"\x05\x02nt\x00\x00"
+        )
     with Store(victim, secret=SECRET, durability="process") as store:
         with pytest.raises(SignatureError):
             store.namespace("nt")["inside"]
@@ -286,7 +288,10 @@ def test_replaced_tag_is_refused():
     record = bytes(records.encode(key, b"", [1], deadline_us=5, tags=("tag",)))
 
     assert TAGS == unpack(record).flags & TAGS
-    for altered in (record.replace(b"tag", b"gat"), record.replace(b"\x05\x00\x01", b"\x06\x00\x01")):
+    for altered in (
+        record.replace(b"tag", b"gat"),
+        record.replace(b"\x05\x00\x01", b"\x06\x00\x01"),
+    ):
         assert altered != record
         with pytest.raises(SignatureError):
             records.decode("tagged", key, b"", altered)
@@ -411,7 +416,9 @@ def test_allow_list_is_exact(tmp_path):
         store["path"] = Path("a")
         store["plain"] = {"a": [1, 2.0, {3}, None, b"x"]}
     with Store(path, secret=SECRET, durability="process", trust=["tests.Some"]) as store:
-        with pytest.raises(UntrustedTypeError, match=r"hostile_records\.run, which trust= does not list"):
+        with pytest.raises(
+            UntrustedTypeError, match=r"hostile_records\.run, which trust= does not list"
+        ):
             store["exploit"]
 
         assert {"a": [1, 2.0, {3}, None, b"x"]} == store["plain"]

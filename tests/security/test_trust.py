@@ -22,7 +22,10 @@ def test_directories_and_files_are_private(path):
     try:
         with Store(path) as store:
             store["a"] = 1
-            modes = {name: stat.S_IMODE(os.stat(os.path.join(path, name)).st_mode) for name in os.listdir(path)}
+            modes = {
+                name: stat.S_IMODE(os.stat(os.path.join(path, name)).st_mode)
+                for name in os.listdir(path)
+            }
     finally:
         os.umask(before)
 

@@ -29,7 +29,9 @@ def plain():
 def test_functions_are_measured():
     """Complexity counts decisions plus one, depth nested blocks, names their owners."""
     analysis = analyse_source("pkg.mod", SOURCE)
-    found = {function.name: (function.complexity, function.depth) for function in analysis.functions}
+    found = {
+        function.name: (function.complexity, function.depth) for function in analysis.functions
+    }
 
     # if, and, or, for, while, elif, comprehension, conditional expression
     assert {"Thing.method": (9, 3), "plain": (2, 0), "plain.inner": (2, 0)} == found
@@ -47,9 +49,13 @@ def test_copied_functions_have_one_shape():
     """Renaming, docstrings and position do not hide a copy; another operation does."""
     body = "    total = 0\n    for entry in {}:\n        if entry > 3:\n            total {} entry * 2 + total ** 3\n            total = max(total, 1, 2, 3, 4, 5, 6) or [total, total, total]\n    return [total, total + 1, {}]\n"
     one = "def one(rows):\n" + body.format("rows", "+=", "rows")
-    two = 'def two(lines):\n    """Doc."""\n' + body.format("lines", "+=", "lines").replace("entry", "e")
+    two = 'def two(lines):\n    """Doc."""\n' + body.format("lines", "+=", "lines").replace(
+        "entry", "e"
+    )
     other = "def other(rows):\n" + body.format("rows", "-=", "rows")
-    tree = analyse_tree([analyse_source("a", one), analyse_source("b", two), analyse_source("c", other)])
+    tree = analyse_tree(
+        [analyse_source("a", one), analyse_source("b", two), analyse_source("c", other)]
+    )
 
     assert [["a.one", "b.two"]] == [sorted(names) for names in tree.clones]
 

@@ -17,7 +17,9 @@ def tree(tmp_path):
     root = tmp_path / "tree"
     (root / "package").mkdir(parents=True)
     for number in range(6):
-        (root / "package" / f"m{number}.py").write_text(f"def f(x):\n    return x if x else {number}\n")
+        (root / "package" / f"m{number}.py").write_text(
+            f"def f(x):\n    return x if x else {number}\n"
+        )
     (root / "bad.py").write_text("def f(:\n")
     (root / "package" / "notes.txt").write_text("not Python")
     return root
@@ -96,7 +98,10 @@ def test_bad_input_is_one_line_and_exit_code_2(tree, path, tmp_path):
         (("demo", "--path", tmp_path / "missing", "--store", path), "does not exist"),
         (("demo", "--path", tree / "bad.py", "--store", path), "is a file"),
         (("demo", "--path", tmp_path / "empty", "--store", path), "there are no .py files"),
-        (("demo", "--path", tree, "--store", tmp_path / "file"), "is a file, a store is a directory"),
+        (
+            ("demo", "--path", tree, "--store", tmp_path / "file"),
+            "is a file, a store is a directory",
+        ),
         (("demo", "--limit", "0"), "0 is not in the range"),
         (("demo", "--nonsense"), "No such option"),
         (("nonsense",), "No such command"),
@@ -113,7 +118,9 @@ def test_bad_input_is_one_line_and_exit_code_2(tree, path, tmp_path):
 @pytest.mark.damages
 def test_store_of_another_secret_is_refused(tree, path):
     """A demo store signed with another secret is named, with the remedies."""
-    assert 0 == objcache("demo", "--path", tree, "--store", path, OBJCACHE_SECRET="a" * 32).returncode
+    assert (
+        0 == objcache("demo", "--path", tree, "--store", path, OBJCACHE_SECRET="a" * 32).returncode
+    )
     done = objcache("demo", "--path", tree, "--store", path, OBJCACHE_SECRET="b" * 32)
 
     assert 2 == done.returncode
@@ -142,7 +149,9 @@ def test_interrupt_keeps_what_was_computed(path):
 
 def test_missing_extra_is_told(tmp_path):
     """Without click or rich the command says what to install."""
-    (tmp_path / "click.py").write_text("raise ModuleNotFoundError(\"No module named 'click'\", name='click')\n")
+    (tmp_path / "click.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'click'\", name='click')\n"
+    )
     done = objcache("demo", PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 
     assert 2 == done.returncode

@@ -127,7 +127,10 @@ def test_full_store_is_usable_afterwards(open_store, durability):
 def test_transaction_that_hits_the_bound_is_over(open_store):
     """I4: after a failed write the whole transaction is rolled back, and says so until its end."""
     store = open_store(map_size_bytes=1 << 20)
-    with pytest.raises(ObjcacheError, match="was rolled back.*has no room"), store.transaction() as transaction:
+    with (
+        pytest.raises(ObjcacheError, match="was rolled back.*has no room"),
+        store.transaction() as transaction,
+    ):
         transaction["a"] = 1
         with pytest.raises(StoreFullError):
             transaction["large"] = os.urandom(1 << 20)
@@ -178,11 +181,7 @@ def test_no_view_leaves_the_engine(store):
     record = store._session.begin().get(b"\x10\x02a\x00")
 
     assert bytes is type(record)
-    assert all(
-        bytes is type(part)
-        for pair in store._session.begin().cursor()
-        for part in pair
-    )
+    assert all(bytes is type(part) for pair in store._session.begin().cursor() for part in pair)
 
 
 def test_writemap_is_never_used():

@@ -140,7 +140,6 @@ class Text(str):
         (Open(1), r"no stable form"),
         (lambda: 0, r"no stable form"),
     ],
-    ids=str,
 )
 def test_other_values_are_refused_with_a_remedy(key, message):
     """What cannot be a key is refused, naming the part, its type and what to use instead."""

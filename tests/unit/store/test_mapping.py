@@ -224,7 +224,7 @@ def test_deleting_while_iterating(store):
 
 def test_iteration_pins_no_pages(store):
     """Between two steps of an iteration no read transaction is open."""
-    store.set_many({number: b"x" * 100 for number in range(5000)})
+    store.set_many(dict.fromkeys(range(5000), b"x" * 100))
     walk = iter(store.items())
     for _ in range(100):
         next(walk)
@@ -403,7 +403,7 @@ def test_unpicklable_part_is_named(store):
     """The error names the path to the culprit and its type, and nothing is written."""
     store["config"] = "old"
     with pytest.raises(EncodeError, match=r"value\['conn'\]\.value of type generator") as caught:
-        store["config"] = {"name": "x", "conn": Custom((n for n in ())), "more": [1]}
+        store["config"] = {"name": "x", "conn": Custom(n for n in ()), "more": [1]}
 
     assert "value['conn'].value" == caught.value.path
     assert "old" == store["config"]
