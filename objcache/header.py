@@ -149,7 +149,8 @@ def unpack(record: bytes) -> Header:
         ) from error
 
 
-def _unpack(record: bytes) -> Header:
+def _unpack_prefix(record: bytes) -> tuple[int, int, int]:
+    """Return codec id, codec version and flags."""
     magic, version, codec_id, codec_version, zero, flags = _PREFIX.unpack_from(record)
     if magic != MAGIC:
         raise FormatError(f"a record begins with {MAGIC!r}, found {magic!r}")
@@ -161,6 +162,11 @@ def _unpack(record: bytes) -> Header:
         )
     if flags & ~_KNOWN_FLAGS:
         raise UnsupportedFormatError("record flags", flags, _KNOWN_FLAGS)
+    return codec_id, codec_version, flags
+
+
+def _unpack(record: bytes) -> Header:
+    codec_id, codec_version, flags = _unpack_prefix(record)
     offset = HEADER_BYTES
     mac = b""
     if flags & SIGNED:

@@ -4,6 +4,7 @@ Knows: lmdb (nobody else imports it), files, locks, fork. Must not know: keys, r
 Read docs/design/concurrency.md first: the rules I1 to I9 that the comments cite.
 """
 
+from objcache.engine._copies import copy_to as copy_to
 from objcache.engine._environment import DEFAULT_MAP_BYTES as DEFAULT_MAP_BYTES
 from objcache.engine._environment import sync_directory as sync_directory
 from objcache.engine._faults import EngineFault as EngineFault
@@ -34,6 +35,7 @@ __all__ = [
     "WriteTransaction",
     "close_session",
     "compact",
+    "copy_to",
     "open_session",
     "sync_directory",
 ]

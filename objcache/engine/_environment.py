@@ -302,24 +302,9 @@ class Environment:
 
     # -- the whole file ----------------------------------------------------------------------
 
-    def copy_to(self, file: str, *, compact: bool) -> None:
-        """Write a consistent copy of the store to the new *file*, and flush it.
-
-        Cost: reads every page; writers go on meanwhile, the pages they free are kept.
-        """
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(file, flags, self.options.file_mode)
-        try:
-            self.handle.copyfd(descriptor, compact=compact)
-            os.fsync(descriptor)
-        except lmdb.Error as fault:
-            os.unlink(file)
-            raise self.translated(fault) from fault
-        finally:
-            os.close(descriptor)
-
-    def compact(self, timeout_s: float | None) -> None:
-        """Replace the file by one without free pages.
+    @contextmanager
+    def alone(self, timeout_s: float | None) -> Iterator[None]:
+        """Be the only user of the file: no other process, no writer, no snapshot.
 
         Raises:
             StoreBusyError: another process has the store open, or this one has a snapshot.
@@ -334,26 +319,18 @@ class Environment:
                 # The conversion may lose the shared lock for a moment (flock(2)). Nobody can
                 # use that moment to replace the file: who converts holds `writers`.
                 users.acquire(exclusive=True, timeout_s=0.0)
-            except StoreBusyError:
-                users.acquire(exclusive=False, timeout_s=None)
-                raise
-            try:
-                self._swap()
+                yield
             finally:
                 users.acquire(exclusive=False, timeout_s=None)
 
-    def _swap(self) -> None:
-        file = self.options.file
-        fresh = f"{file}-compact"
-        if os.path.exists(fresh):
-            os.unlink(fresh)  # of a process that was killed here
-        self.copy_to(fresh, compact=True)
+    def replace_file(self, fresh: str) -> None:
+        """Put the file *fresh* in the place of this one, within `alone`."""
         handle = self.handle
         self._handle = None
         self.rewire()  # readers wait in `_reopened` until we are done
         try:
             handle.close()
-            os.rename(fresh, file)
+            os.rename(fresh, self.options.file)
             sync_directory(self.options.directory)
         finally:
             self._handle = self._lmdb_open()

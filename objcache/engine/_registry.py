@@ -10,6 +10,7 @@ import threading
 from typing import Final
 
 from objcache.clock import SYSTEM_CLOCK, Clock
+from objcache.engine._copies import compact as compact_file
 from objcache.engine._environment import DEFAULT_MAP_BYTES, Environment, Options
 from objcache.engine._files import check_filesystem, check_trust, prepare
 from objcache.engine._session import Session
@@ -113,13 +114,13 @@ def close_session(session: Session) -> None:
 
 
 def compact(session: Session) -> None:
-    """Replace the file of *session* by one without free pages; see `Environment.compact`."""
+    """Replace the file of *session* by one without free pages; see `Store.compact`."""
     session.check_writable()
     environment = session.environment
     with _lock:
         before = environment.identity()
         try:
-            environment.compact(session.timeout_s)
+            compact_file(environment, session.timeout_s)
         finally:
             _environments.pop(before, None)
             _environments[environment.identity()] = environment

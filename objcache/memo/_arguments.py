@@ -32,12 +32,7 @@ def compile_binder(
         ValueError: the function has no signature (some builtins), or no parameter of a name
             in *ignore*.
     """
-    signature = inspect.signature(function)
-    for name in ignore:
-        if name not in signature.parameters:
-            raise ValueError(
-                f"ignore={name!r} is no parameter of {function.__qualname__}{signature}"
-            )
+    signature = _signature(function, ignore)
     scope: dict[str, Any] = {}
     parameters, results = [], []
     kinds = inspect.Parameter
@@ -70,3 +65,13 @@ def compile_binder(
     source = f"lambda {', '.join(parameters)}: ({returned})"
     binder: Binder = eval(source, scope)  # noqa: S307  # made of identifiers only
     return binder, tuple(results)
+
+
+def _signature(function: Callable[..., Any], ignore: Collection[str]) -> inspect.Signature:
+    signature = inspect.signature(function)
+    for name in ignore:
+        if name not in signature.parameters:
+            raise ValueError(
+                f"ignore={name!r} is no parameter of {function.__qualname__}{signature}"
+            )
+    return signature

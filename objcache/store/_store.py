@@ -19,6 +19,7 @@ from objcache.engine import (
     Reader,
     close_session,
     compact,
+    copy_to,
     open_session,
     sync_directory,
 )
@@ -368,7 +369,7 @@ class Store(ObjectWriter[K, V]):
             if os.listdir(target):
                 raise StoreExistsError(target)
             unfinished = os.path.join(target, FILE_NAME + "-unfinished")
-            self._session.environment.copy_to(unfinished, compact=compact)
+            copy_to(self._session.environment, unfinished, compact=compact)
             os.rename(unfinished, os.path.join(target, FILE_NAME))
             sync_directory(target)
         except FileExistsError:

@@ -21,7 +21,8 @@ BUDGET = {ast.Module: 400, ast.ClassDef: 250, ast.FunctionDef: 40, ast.AsyncFunc
 GRANTED: dict[str, int] = {
     # The body is what one call of a memoized function does, flat on purpose.
     "objcache/memo/_memoize.py::_memoized": 75,
-    "objcache/memo/_memoize.py::call": 40,
+    # A third of it is its signature.
+    "objcache/store/_store.py::__init__": 60,
 }
 
 
@@ -119,7 +120,9 @@ def test_surface(name):
     for exported in module.__all__:
         value = getattr(module, exported)
         if isinstance(value, type) or callable(value):
-            assert value.__doc__, f"{name}.{exported}"
+            foreign = not (getattr(value, "__module__", None) or "").startswith("objcache")
+
+            assert foreign or value.__doc__, f"{name}.{exported}"
 
 
 def test_unknown_names_are_attribute_errors():
