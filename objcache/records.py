@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from blake3 import blake3
 
+from objcache import codecs as codecs_package
 from objcache.codecs import (
     LARGEST_BUILTIN_ID,
     CodecId,
@@ -20,8 +21,6 @@ from objcache.codecs import (
     codec_by_name,
     decode_failure,
     encode_failure,
-    loads_restricted,
-    trust_names,
 )
 from objcache.errors import (
     CodecError,
@@ -120,7 +119,7 @@ class Records:
             self._readable[self._codec.codec_id] = self._codec
         # A store with a data-only codec has no unpickler at all.
         self._pickles = self._codec is None
-        self._trust = None if trust is None else trust_names(trust)
+        self._trust = None if trust is None else codecs_package.trust_names(trust)
         self._renames = dict(renames or {})
         self._plain = pack_prefix(CodecId.PICKLE, self._protocol, SIGNED)
         restricted = self._trust is not None or self._renames
@@ -270,7 +269,9 @@ class Records:
         try:
             if self._trust is None and not self._renames:
                 return loads(payload, buffers=buffers)
-            return loads_restricted(payload, buffers, trust=self._trust, renames=self._renames)
+            return codecs_package.loads_restricted(
+                payload, buffers, trust=self._trust, renames=self._renames
+            )
         except (CodecError, MemoryError):
             raise
         except Exception as error:

@@ -25,7 +25,7 @@ def _open(durability: str, directory: str) -> Handle:
         delete=store.__delitem__,
         put_many=store.set_many,
         items=store.items,
-        memoize=lambda function: store.memoize(function),
+        memoize=store.memoize,
     )
 
 

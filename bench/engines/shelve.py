@@ -39,7 +39,7 @@ def _kind() -> str:
     """Return the dbm module that `shelve.open` takes for a new file."""
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "shelf")
-        shelve.open(path).close()  # noqa: SIM115  # opened only to be made
+        shelve.open(path).close()  # opened only to be made
         return dbm.whichdb(path) or "unknown"
 
 

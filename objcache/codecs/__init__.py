@@ -7,25 +7,27 @@ authenticated the record, and takes from here what surrounds those calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
 from objcache.codecs._ids import FIRST_CUSTOM_ID as FIRST_CUSTOM_ID
 from objcache.codecs._ids import LARGEST_BUILTIN_ID as LARGEST_BUILTIN_ID
 from objcache.codecs._ids import LARGEST_ID as LARGEST_ID
 from objcache.codecs._ids import CodecId as CodecId
-from objcache.codecs._json import JsonCodec as JsonCodec
-from objcache.codecs._msgpack import MsgpackCodec as MsgpackCodec
 from objcache.codecs._pickle import OUT_OF_BAND_MIN_BYTES as OUT_OF_BAND_MIN_BYTES
 from objcache.codecs._pickle import OutOfBand as OutOfBand
 from objcache.codecs._pickle import decode_failure as decode_failure
 from objcache.codecs._pickle import encode_failure as encode_failure
-from objcache.codecs._raw import RawCodec as RawCodec
-from objcache.codecs._restricted import ALWAYS_TRUSTED as ALWAYS_TRUSTED
-from objcache.codecs._restricted import NUMPY_TRUSTED as NUMPY_TRUSTED
-from objcache.codecs._restricted import loads_restricted as loads_restricted
-from objcache.codecs._restricted import trust_names as trust_names
 from objcache.protocols import Codec
+
+if TYPE_CHECKING:
+    from objcache.codecs._json import JsonCodec as JsonCodec
+    from objcache.codecs._msgpack import MsgpackCodec as MsgpackCodec
+    from objcache.codecs._raw import RawCodec as RawCodec
+    from objcache.codecs._restricted import ALWAYS_TRUSTED as ALWAYS_TRUSTED
+    from objcache.codecs._restricted import NUMPY_TRUSTED as NUMPY_TRUSTED
+    from objcache.codecs._restricted import loads_restricted as loads_restricted
+    from objcache.codecs._restricted import trust_names as trust_names
 
 __all__ = [
     "ALWAYS_TRUSTED",
@@ -48,11 +50,27 @@ __all__ = [
     "trust_names",
 ]
 
-BUILTIN_CODECS: Final[dict[str, Callable[[], Codec]]] = {
-    "raw": RawCodec,
-    "json": JsonCodec,
-    "msgpack": MsgpackCodec,
+BUILTIN_CODECS: Final = {"raw": "RawCodec", "json": "JsonCodec", "msgpack": "MsgpackCodec"}
+"""The data-only codecs, by the name that `Store(codec=...)` takes."""
+
+# Loaded on first use: most programs need none of them, and `import objcache` has a budget.
+_LATE: Final = {
+    "JsonCodec": "_json",
+    "MsgpackCodec": "_msgpack",
+    "RawCodec": "_raw",
+    "ALWAYS_TRUSTED": "_restricted",
+    "NUMPY_TRUSTED": "_restricted",
+    "loads_restricted": "_restricted",
+    "trust_names": "_restricted",
 }
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        value = getattr(importlib.import_module(f"objcache.codecs.{_LATE[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'objcache.codecs' has no attribute {name!r}")
 
 
 def codec_by_name(name: str) -> Codec:
@@ -62,10 +80,10 @@ def codec_by_name(name: str) -> Codec:
         ValueError: no such codec.
         MissingExtraError: its package is not installed.
     """
-    factory = BUILTIN_CODECS.get(name)
-    if factory is None:
+    if name not in BUILTIN_CODECS:
         raise ValueError(f"codec {name!r} is not one of pickle, {', '.join(BUILTIN_CODECS)}")
-    return factory()
+    codec: Codec = __getattr__(BUILTIN_CODECS[name])()
+    return codec
 
 
 def check_custom_codec(codec: Codec) -> None:

@@ -4,7 +4,6 @@ Knows: lmdb (nobody else imports it), files, locks, fork. Must not know: keys, r
 Read docs/design/concurrency.md first: the rules I1 to I9 that the comments cite.
 """
 
-from objcache.engine._copies import copy_to as copy_to
 from objcache.engine._environment import DEFAULT_MAP_BYTES as DEFAULT_MAP_BYTES
 from objcache.engine._environment import sync_directory as sync_directory
 from objcache.engine._faults import EngineFault as EngineFault
@@ -13,9 +12,7 @@ from objcache.engine._registry import DURABILITIES as DURABILITIES
 from objcache.engine._registry import close_session as close_session
 from objcache.engine._registry import compact as compact
 from objcache.engine._registry import open_session as open_session
-from objcache.engine._session import EngineStats as EngineStats
 from objcache.engine._session import JoinedSession as JoinedSession
-from objcache.engine._session import Reader as Reader
 from objcache.engine._session import Session as Session
 from objcache.engine._transactions import ReadSnapshot as ReadSnapshot
 from objcache.engine._transactions import Transaction as Transaction
@@ -26,16 +23,13 @@ __all__ = [
     "DURABILITIES",
     "FILE_NAME",
     "EngineFault",
-    "EngineStats",
     "JoinedSession",
     "ReadSnapshot",
-    "Reader",
     "Session",
     "Transaction",
     "WriteTransaction",
     "close_session",
     "compact",
-    "copy_to",
     "open_session",
     "sync_directory",
 ]

@@ -10,7 +10,6 @@ import threading
 from typing import Final
 
 from objcache.clock import SYSTEM_CLOCK, Clock
-from objcache.engine._copies import compact as compact_file
 from objcache.engine._environment import DEFAULT_MAP_BYTES, Environment, Options
 from objcache.engine._files import check_filesystem, check_trust, prepare
 from objcache.engine._session import Session
@@ -115,6 +114,8 @@ def close_session(session: Session) -> None:
 
 def compact(session: Session) -> None:
     """Replace the file of *session* by one without free pages; see `Store.compact`."""
+    from objcache.engine.copies import compact as compact_file  # noqa: PLC0415  # seldom called
+
     session.check_writable()
     environment = session.environment
     with _lock:

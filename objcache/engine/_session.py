@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import get_ident
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from objcache.engine._environment import Environment
 from objcache.engine._faults import EngineFault
@@ -18,27 +18,9 @@ from objcache.errors import ReadOnlyStoreError, StoreClosedError
 if TYPE_CHECKING:
     import lmdb
 
-__all__ = ["EngineStats", "JoinedSession", "Reader", "Session"]
+__all__ = ["JoinedSession", "Session"]
 
 T = TypeVar("T")
-
-
-class Reader(NamedTuple):
-    """One open read transaction on the store, of any process."""
-
-    pid: int
-    transaction_id: int
-
-
-class EngineStats(NamedTuple):
-    """Sizes and readers, as lmdb counts them."""
-
-    records: int
-    file_bytes: int
-    used_bytes: int
-    map_bytes: int
-    last_transaction_id: int
-    readers: tuple[Reader, ...]
 
 
 class Session:
@@ -266,27 +248,6 @@ class Session:
             self.environment.handle.sync(True)  # lmdb's own "force"
         except EngineFault as fault:
             raise self.environment.translated(fault) from fault
-
-    def stats(self) -> EngineStats:
-        """Return sizes and readers; see `EngineStats`."""
-        handle = self.environment.handle
-        status, extent = handle.stat(), handle.info()
-        page_bytes = status["psize"]
-        readers = []
-        for line in handle.readers().splitlines():
-            fields = line.split()
-            # One line a reader: pid, thread, transaction id; "-" where none is open.
-            if len(fields) == 3 and fields[0].isdigit() and fields[2].isdigit():
-                readers.append(Reader(int(fields[0]), int(fields[2])))
-        return EngineStats(
-            records=status["entries"],
-            file_bytes=(extent["last_pgno"] + 1) * page_bytes,
-            used_bytes=page_bytes
-            * (status["branch_pages"] + status["leaf_pages"] + status["overflow_pages"] + 2),
-            map_bytes=self.environment.map_bytes,
-            last_transaction_id=extent["last_txnid"],
-            readers=tuple(readers),
-        )
 
 
 class JoinedSession:

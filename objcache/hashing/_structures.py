@@ -10,7 +10,7 @@ import types
 from typing import Any, Final
 
 from objcache.errors import KeyEncodingError
-from objcache.keys import parts_of
+from objcache.keys.extended import parts_of
 
 __all__ = ["structure_of"]
 

@@ -21,7 +21,6 @@ from objcache.keys._engine_keys import prefix_range as prefix_range
 from objcache.keys._engine_keys import range_of as range_of
 from objcache.keys._engine_keys import section_range as section_range
 from objcache.keys._engine_keys import successor as successor
-from objcache.keys._extended import parts_of as parts_of
 
 __all__ = [
     "DIGEST_BYTES",
@@ -37,7 +36,6 @@ __all__ = [
     "key_of",
     "namespace_prefix",
     "needs_full_key",
-    "parts_of",
     "prefix_range",
     "range_of",
     "section_range",

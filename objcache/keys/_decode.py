@@ -29,7 +29,6 @@ from objcache.keys._codes import (
     UUID,
 )
 from objcache.keys._encode import encode_key
-from objcache.keys._extended import value_of
 
 __all__ = ["decode_key"]
 
@@ -113,6 +112,8 @@ def _rare(encoded: bytes, start: int, code: int, depth: int) -> Decoded:
         name = encoded[start + 1 : end].decode("ascii")
         if encoded[end + 1] != TUPLE:
             raise KeyEncodingError("not the bytes of a key: an extension without parts")
+        from objcache.keys.extended import value_of  # noqa: PLC0415  # rare types only
+
         parts, end = _tuple(encoded, end + 2, depth)
         return value_of(name, parts), end
     raise KeyEncodingError(f"not the bytes of a key: type code 0x{code:02x} at {start}")

@@ -24,7 +24,6 @@ from objcache.keys._codes import (
     TRUE,
     UUID,
 )
-from objcache.keys._extended import parts_of
 
 __all__ = ["encode_key", "is_ordered"]
 
@@ -169,6 +168,8 @@ def _encode_rare(key: Any, depth: int, path: str) -> bytes:
         return _encode_datetime(key, path)
     if depth == MAX_DEPTH:
         raise KeyEncodingError(f"{path}: parts nest deeper than {MAX_DEPTH}; flatten the key")
+    from objcache.keys.extended import parts_of  # noqa: PLC0415  # rare types only
+
     name, parts, is_set = parts_of(key, path)
     encoded = [_encode(part, depth + 1, path) for part in parts]
     if is_set:

@@ -4,17 +4,23 @@ Knows: keys, records, sessions of the engine. Must not know: lmdb, caches, memoi
 Read docs/design/format.md and docs/design/keys.md first.
 """
 
-from objcache.store._check import CheckReport as CheckReport
-from objcache.store._check import Problem as Problem
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from objcache.store._reading import ObjectReader as ObjectReader
 from objcache.store._reading import RangeView as RangeView
 from objcache.store._secrets import user_secret_file as user_secret_file
 from objcache.store._store import Namespace as Namespace
 from objcache.store._store import Snapshot as Snapshot
 from objcache.store._store import Store as Store
-from objcache.store._store import StoreStats as StoreStats
 from objcache.store._store import Transaction as Transaction
 from objcache.store._writing import ObjectWriter as ObjectWriter
+
+if TYPE_CHECKING:
+    from objcache.store._check import CheckReport as CheckReport
+    from objcache.store._check import Problem as Problem
+    from objcache.store._stats import StoreStats as StoreStats
 
 __all__ = [
     "CheckReport",
@@ -29,3 +35,15 @@ __all__ = [
     "Transaction",
     "user_secret_file",
 ]
+
+
+# Loaded on first use: they are seldom needed, and `import objcache` has a budget.
+_LATE = {"CheckReport": "_check", "Problem": "_check", "StoreStats": "_stats"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        import importlib  # noqa: PLC0415  # loaded already by the interpreter's start
+
+        return getattr(importlib.import_module(f"objcache.store.{_LATE[name]}"), name)
+    raise AttributeError(f"module 'objcache.store' has no attribute {name!r}")

@@ -89,7 +89,19 @@ class ObjectReader(Mapping[K, V]):
     def get(self, key: K, default: V | D) -> V | D: ...
     def get(self, key: K, default: Any = None) -> Any:
         """Return the value of *key*, or *default*."""
-        value = self._find(key)
+        text: Any = key  # the rest as in `__getitem__`
+        if type(text) is str and len(text) <= self._short and "\0" not in text:
+            try:
+                located = self._text + text.encode() + b"\0"
+                record = self._source.begin().get(located)
+            except (EngineFault, UnicodeEncodeError):
+                value = self._find(key)
+            else:
+                if record is None:
+                    return default
+                value = self._decode(key, located, b"", record)
+        else:
+            value = self._find(key)
         return default if value is MISSING else value
 
     def _find(self, key: Any) -> Any:

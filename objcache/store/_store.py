@@ -6,70 +6,41 @@ Knows: how a store is opened, and what belongs to the whole of it. Must not know
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from objcache.clock import SYSTEM_CLOCK, Clock
 from objcache.engine import (
     DURABILITIES,
     FILE_NAME,
-    Reader,
     close_session,
     compact,
-    copy_to,
     open_session,
     sync_directory,
 )
 from objcache.errors import StoreClosedError, StoreError, StoreExistsError
-from objcache.keys import decode_key, namespace_prefix
+from objcache.keys import namespace_prefix
 from objcache.protocols import Codec
 from objcache.records import Records
 from objcache.signing import STORE_ID_BYTES, Signer
-from objcache.store._check import CheckReport, check_store
-from objcache.store._counters import namespace_counts
 from objcache.store._reading import ObjectReader
 from objcache.store._secrets import Secret, find_secrets
 from objcache.store._settings import open_settings
 from objcache.store._writing import ObjectWriter, Target
 
 if TYPE_CHECKING:
-    from objcache.memo import StoreMemoize
+    from tempfile import TemporaryDirectory
 
-__all__ = ["Namespace", "Snapshot", "Store", "StoreStats", "Transaction"]
+    from objcache.memo import StoreMemoize
+    from objcache.store._check import CheckReport
+    from objcache.store._stats import StoreStats
+
+__all__ = ["Namespace", "Snapshot", "Store", "Transaction"]
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-class StoreStats(NamedTuple):
-    """What a store holds and who reads it.
-
-    Attributes:
-        path: the store's directory.
-        durability: what a commit promises.
-        entries: entries of the root mapping.
-        namespaces: entries of each namespace that has any, by its names.
-        file_bytes: size of the file, with free pages.
-        used_bytes: size of the pages in use.
-        map_bytes: the bound of the file's size.
-        last_transaction_id: counts the commits of all processes.
-        readers: open read transactions of all processes; one that stays keeps replaced pages.
-        oldest_reader_age: commits since the oldest open read began; 0 where there is none.
-    """
-
-    path: str
-    durability: str
-    entries: int
-    namespaces: dict[tuple[str, ...], int]
-    file_bytes: int
-    used_bytes: int
-    map_bytes: int
-    last_transaction_id: int
-    readers: tuple[Reader, ...]
-    oldest_reader_age: int
 
 
 class Namespace(ObjectWriter[K, V]):
@@ -193,7 +164,7 @@ class Store(ObjectWriter[K, V]):
         map_size_bytes: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: TemporaryDirectory[str] | None = None
         arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
         arguments["codecs"] = codecs = tuple(codecs)
         arguments["trust"] = trust = None if trust is None else tuple(trust)
@@ -241,6 +212,8 @@ class Store(ObjectWriter[K, V]):
         Args:
             options: as for `Store`; the secret is random where none is given.
         """
+        import tempfile  # noqa: PLC0415  # a sixth of the import time of objcache
+
         directory = tempfile.TemporaryDirectory(prefix="objcache-")
         options.setdefault("secret", os.urandom(32))
         options.setdefault("durability", "process")
@@ -361,6 +334,8 @@ class Store(ObjectWriter[K, V]):
         Raises:
             StoreExistsError: something is there already.
         """
+        from objcache.engine.copies import copy_to  # noqa: PLC0415  # seldom called
+
         if self._session.closed:
             raise StoreClosedError(self.path)
         target = os.path.abspath(os.fsdecode(path))
@@ -393,6 +368,8 @@ class Store(ObjectWriter[K, V]):
         Header, signature, key and value of each record, and each counter. Values are decoded,
         once authentic. Nothing is changed.
         """
+        from objcache.store._check import check_store  # noqa: PLC0415  # seldom called
+
         return check_store(self._session, self._records)
 
     def namespaces(self) -> list[tuple[str, ...]]:
@@ -403,21 +380,9 @@ class Store(ObjectWriter[K, V]):
         """Return what the store holds and who reads it. Cost: O(namespaces)."""
         if self._session.closed:
             raise StoreClosedError(self.path)
-        counts = self._session.read(namespace_counts)
-        engine = self._session.stats()
-        oldest = min((reader.transaction_id for reader in engine.readers), default=None)
-        return StoreStats(
-            path=self.path,
-            durability=self.durability,
-            entries=len(self),
-            namespaces={_names(names): count for _, names, count in counts},
-            file_bytes=engine.file_bytes,
-            used_bytes=engine.used_bytes,
-            map_bytes=engine.map_bytes,
-            last_transaction_id=engine.last_transaction_id,
-            readers=engine.readers,
-            oldest_reader_age=0 if oldest is None else engine.last_transaction_id - oldest,
-        )
+        from objcache.store._stats import stats_of_store  # noqa: PLC0415  # seldom called
+
+        return stats_of_store(self._session, self.durability)
 
     # -- memoize -----------------------------------------------------------------------------
 
@@ -449,9 +414,3 @@ def _open_again(
     store_type: type[Store[Any, Any]], path: str, arguments: dict[str, Any]
 ) -> Store[Any, Any]:
     return store_type(path, **arguments)
-
-
-def _names(encoded: bytes) -> tuple[str, ...]:
-    names = decode_key(encoded)
-    assert isinstance(names, tuple)
-    return names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import venv
@@ -47,6 +48,10 @@ def test_memoize_is_loaded_on_first_use():
 def wheel(tmp_path_factory):
     """The wheel of the working copy, built without network from an isolated copy."""
     target = tmp_path_factory.mktemp("wheel")
+    source = tmp_path_factory.mktemp("source")
+    shutil.copytree(ROOT / "objcache", source / "objcache", ignore=shutil.ignore_patterns("*.pyc"))
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
     subprocess.run(
         [
             sys.executable,
@@ -58,7 +63,7 @@ def wheel(tmp_path_factory):
             "-q",
             "-w",
             target,
-            ROOT,
+            source,
         ],
         check=True,
         capture_output=True,

@@ -75,7 +75,6 @@ RAN: list[str] = []
         frozenset({None, (1, Color.RED)}),
         ("deep", (Point(0, 0.0), frozenset({frozenset()}))),
     ],
-    ids=repr,
 )
 def test_values_with_parts_are_keys(key):
     """An enum, named tuple, frozen dataclass, path ... comes back equal and of its type."""

@@ -1,0 +1,72 @@
+"""Where objcache is slower than another engine.
+
+Knows: rows and their durability. Must not know: pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bench._statistics import Ratio
+from bench._targets import row_ratio
+
+__all__ = ["Loss", "losses"]
+
+_OURS: Final = ("objcache-process", "objcache-commit")
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One engine that is faster than one of ours.
+
+    Attributes:
+        title: of the workload.
+        ours: our row.
+        theirs: the faster row.
+        times: how much longer we take, at the median.
+        p99_times: the same at the 99th percentile.
+        promise: whether the other side promises less, as much or more after a power cut.
+        because: the reason.
+    """
+
+    title: str
+    ours: str
+    theirs: str
+    times: Ratio
+    p99_times: float
+    promise: str
+    because: str
+
+
+def losses(results: Mapping[str, Any]) -> Iterator[Loss]:
+    """Yield a loss for each row that is faster than ours at the median or the 99th percentile.
+
+    Reads do not depend on the durability: there, only one of our two rows is compared.
+    """
+    engines = {engine["name"]: engine for engine in results["engines"]}
+    for workload in results["workloads"]:
+        rows = {row["name"]: row for row in workload["rows"]}
+        for ours in _OURS if workload["writes"] else _OURS[:1]:
+            for theirs in rows:
+                times = row_ratio(workload, ours, theirs)
+                if times is None or theirs in _OURS:
+                    continue
+                p99_times = rows[ours]["p99_ns"] / rows[theirs]["p99_ns"]
+                if times.median > 1 or p99_times > 1:
+                    yield Loss(
+                        workload["title"],
+                        ours,
+                        theirs,
+                        times,
+                        p99_times,
+                        _promise(engines[ours]["loss"], engines[theirs]["loss"]),
+                        engines[theirs]["faster_because"],
+                    )
+
+
+def _promise(ours: int, theirs: int) -> str:
+    if theirs == ours:
+        return "as much"
+    return "less" if theirs > ours else "more"

@@ -1,0 +1,277 @@
+"""The page: results as Markdown.
+
+Knows: results. Must not know: how they were measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from bench._losses import Loss, losses
+from bench._statistics import Ratio
+from bench._targets import Judged, bounds, judge, row_ratio
+
+__all__ = ["page", "readable_ns", "readable_ratio", "verdict"]
+
+_REFERENCE: Final = "objcache-process"
+_METHOD: Final = (
+    (
+        "All engines of a workload are open at the same time, in one process. They take turns: a "
+        "round is one slice of operations of each engine, in an order that is drawn anew, with the "
+        "same keys for all of them."
+    ),
+    "The first round is not recorded. Its keys, as those of all rounds, follow from the seed.",
+    (
+        "Each operation is timed alone with `time.perf_counter_ns`, called through a bound method; "
+        "nothing is subtracted. The garbage collector is off inside a slice."
+    ),
+    (
+        "A ratio is taken within a round, between the medians of two slices; the table gives the "
+        "median of these ratios and, in brackets, between what 80 % of them lie."
+    ),
+    "Percentiles are over all operations of all rounds.",
+    (
+        "Each engine has a directory of its own on the same disk. In workloads that write, `sync` "
+        "flushes the whole system before each round, so that no engine's flush writes what another "
+        "left behind."
+    ),
+    "Rows that flush each commit have shorter slices, and so fewer operations.",
+    (
+        "The limit uses the fastest spelling that lmdb allows, and the same pickle protocol. No "
+        "engine has features turned off."
+    ),
+    (
+        "Before an engine is timed it is checked: values come back equal, absent keys are absent, "
+        "iteration finds every entry, and a memoized call returns the stored result."
+    ),
+)
+
+
+def page(results: Mapping[str, Any], plot: str) -> str:
+    """Return the page.
+
+    Args:
+        results: of one run.
+        plot: file name of the picture beside the page.
+    """
+    parts = (
+        _opening(results),
+        _limits(results),
+        _targets(results),
+        _lost(list(losses(results))),
+        f"## At a glance\n\n![Median, and line to the 99th percentile, by workload]({plot})\n",
+        _workloads(results),
+        _sizes(results),
+        _circumstances(results),
+        _engines(results),
+        "## Method\n\n" + _bullets(_METHOD),
+    )
+    return "\n".join(part for part in parts if part)
+
+
+def readable_ns(nanoseconds: float) -> str:
+    """Return a duration with three digits and its unit."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if nanoseconds >= size:
+            return f"{_three_digits(nanoseconds / size)} {unit}"
+    return f"{nanoseconds:.0f} ns"
+
+
+def readable_ratio(measured: Ratio) -> str:
+    """Return a ratio with its spread."""
+    low, high = _three_digits(measured.p10), _three_digits(measured.p90)
+    return f"{_three_digits(measured.median)} [{low} to {high}]"
+
+
+def verdict(judged: Judged) -> str:
+    """Return whether a target is met, in a word."""
+    return {True: "met", False: "MISSED", None: "not measured"}[judged.met]
+
+
+def _three_digits(number: float) -> str:
+    if abs(number) >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}"
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "".join(f"- {line}\n" for line in lines)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    rule = ["---" if column < left else "---:" for column in range(len(head))]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *rows))
+
+
+def _opening(results: Mapping[str, Any]) -> str:
+    scope = {
+        "full": "",
+        "quick": "This was a **quick run**: few rounds; the numbers are rough.\n",
+        "partial": "This was a **partial run**: not all engines or workloads took part.\n",
+    }[results["scope"]]
+    return (
+        "<!-- Written by `python -m bench`; changes made by hand are lost. -->\n\n"
+        "# Benchmarks\n\n"
+        f"One run of `python -m bench` on {results['date']}, {results['rounds']} rounds, "
+        f"seed {results['seed']}.\n{scope}"
+    )
+
+
+def _limits(results: Mapping[str, Any]) -> str:
+    lines = [
+        "Compare ratios, not times: another machine has other times.",
+        (
+            "**Rows with different durability do not do the same work.** `objcache-process` and "
+            "`limit-process` never flush: a power cut may cost them everything. diskcache flushes at "
+            "its checkpoints, the rows called commit flush every time. Each table says so beside each "
+            "row; a write that wins while it promises less has won nothing."
+        ),
+        (
+            "One process, one thread, one writer. Nothing here tells what happens when several "
+            "processes write."
+        ),
+        (
+            "10,000 entries of about 190 bytes, all of them in memory after the first touch: nothing "
+            "tells about large values, large stores, or a cold disk."
+        ),
+        (
+            "Flushes go to the disk of this machine, through whatever is between: a virtual disk may "
+            "acknowledge a flush much sooner than a real one."
+        ),
+        (
+            f"An operation that does nothing measures as {readable_ns(results['timer_ns'])}; it is part "
+            "of every number. Rows below five times that are mostly the timer, and the ratio of two "
+            "small rows is nearer to 1 than it should be."
+        ),
+        (
+            "A 99th percentile of a row with few operations is close to its maximum; the tables give "
+            "the number of operations."
+        ),
+        "Threads of rocksdict and sqlitedict may work during the slices of others.",
+        *_noise(results),
+    ]
+    return f"## What not to conclude\n\n{_bullets(lines)}"
+
+
+def _noise(results: Mapping[str, Any]) -> Iterator[str]:
+    """Say how far apart two rows are that run the same code."""
+    for workload in results["workloads"]:
+        found = row_ratio(workload, "limit-commit", "limit-process")
+        if workload["name"] == "get_hit" and found is not None:
+            yield (
+                "In reads, `limit-process` and `limit-commit` run the same code. Their ratio in "
+                f"{workload['title']} was {readable_ratio(found)}: smaller differences are noise."
+            )
+
+
+def _targets(results: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            each.target.words,
+            f"{'≤' if each.target.at_most else '≥'} {each.target.asked:g}",
+            readable_ratio(each.measured) if each.measured else "-",
+            verdict(each),
+            readable_ratio(each.whole) if each.whole else "-",
+        )
+        for each in judge(results)
+    ]
+    limits = "; ".join(f"{title} {readable_ratio(times)}" for title, times in bounds(results))
+    return (
+        "## What was asked\n\n"
+        "All of `objcache-process`. The limit has the same durability; diskcache promises more "
+        "after a power cut than `objcache-process`, which matters for *set*.\n"
+        "*Measured* is at the median of single operations, and decides; *whole slices* are the "
+        "times of all operations of a round together, with their outliers.\n\n"
+        + _table(("target", "asked", "measured", "result", "whole slices"), rows)
+        + (
+            f"\nHow many times faster than diskcache the limit itself is: {limits}. A library that "
+            "signs its records cannot be faster than LMDB and pickle with nothing around them.\n"
+            if limits
+            else ""
+        )
+    )
+
+
+def _lost(found: Sequence[Loss]) -> str:
+    if not found:
+        return "## Where objcache loses\n\nIn no row of this run.\n"
+    rows = [
+        (
+            loss.title,
+            f"`{loss.ours}`",
+            f"`{loss.theirs}`",
+            readable_ratio(loss.times),
+            _three_digits(loss.p99_times),
+            loss.promise,
+        )
+        for loss in found
+    ]
+    reasons = {f"`{loss.theirs}`": loss.because for loss in found}
+    return (
+        "## Where objcache loses\n\n"
+        "How many times longer objcache takes, wherever another row is faster at the median or at "
+        "the 99th percentile. The last column says whether that row promises less, as much or more "
+        "after a power cut.\n\n"
+        + _table(
+            ("workload", "row", "faster", "median", "99th percentile", "it promises"), rows, left=3
+        )
+        + "\nWhy they are faster:\n\n"
+        + _bullets(f"{name}: {because}." for name, because in reasons.items())
+    )
+
+
+def _workloads(results: Mapping[str, Any]) -> str:
+    engines = {engine["name"]: engine for engine in results["engines"]}
+    return "\n".join(_workload(workload, engines) for workload in results["workloads"])
+
+
+def _workload(workload: Mapping[str, Any], engines: Mapping[str, Any]) -> str:
+    durable = all(row["name"] in engines for row in workload["rows"])
+    head = ["", "median", "p90", "p99", "max", "per second", f"times `{_REFERENCE}`", "operations"]
+    if durable:
+        head += ["a killed process loses", "a power cut loses"]
+    else:
+        head.remove(f"times `{_REFERENCE}`")
+    rows = []
+    for row in workload["rows"]:
+        cells = [f"`{row['name']}`"]
+        cells += [readable_ns(row[f"{name}_ns"]) for name in ("median", "p90", "p99", "max")]
+        cells.append(_three_digits(1e9 / row["mean_ns"]))
+        if durable:
+            times = row_ratio(workload, row["name"], _REFERENCE)
+            cells.append(readable_ratio(times) if times else "-")
+        cells.append(f"{row['operations']:,}")
+        if durable:
+            cells += [engines[row["name"]]["killed"], engines[row["name"]]["power_cut"]]
+        rows.append(cells)
+    return f"## {workload['title'].capitalize()}\n\n{workload['question']}\n\n{_table(head, rows)}"
+
+
+def _sizes(results: Mapping[str, Any]) -> str:
+    rows = [
+        (f"`{row['name']}`", f"{row['disk_bytes'] / 1e6:.2f} MB")
+        for workload in results["workloads"]
+        for row in workload["rows"]
+        if "disk_bytes" in row
+    ]
+    if not rows:
+        return ""
+    return (
+        "## Size on disk\n\nOf the 10,000 entries, after the store was filled and closed.\n\n"
+        + _table(("", "size"), rows)
+    )
+
+
+def _circumstances(results: Mapping[str, Any]) -> str:
+    facts = {**results["machine"], **results["versions"]}
+    load = results["load_average"]
+    facts["load average"] = f"{load['before']} before the run, {load['after']} after it"
+    facts["timer"] = f"{readable_ns(results['timer_ns'])} for an operation that does nothing"
+    return "## Machine and versions\n\n" + _table(("", ""), facts.items(), left=2)
+
+
+def _engines(results: Mapping[str, Any]) -> str:
+    lines = [f"`{engine['name']}`: {engine['settings']}" for engine in results["engines"]]
+    lines += [f"`{name}`: left out. {why}." for name, why in results["absent"].items()]
+    return "## Engines\n\n" + _bullets(lines)

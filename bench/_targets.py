@@ -1,0 +1,127 @@
+"""The ratios that were asked for, and whether they are met.
+
+Knows: which rows are compared. Must not know: how they were measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bench._statistics import Ratio, ratio
+
+__all__ = ["TARGETS", "Judged", "Target", "bounds", "judge", "row_ratio"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`numerator` must take at most, or at least, `asked` times as long as `denominator`."""
+
+    workload: str
+    numerator: str
+    denominator: str
+    at_most: bool
+    asked: float
+    words: str
+    baseline: str | None = None
+
+
+TARGETS: Final = (
+    Target("get_hit", "objcache-process", "limit-process", True, 2.5, "get hit: times the limit"),
+    Target(
+        "get_hit", "diskcache", "objcache-process", False, 3.0, "get hit: faster than diskcache"
+    ),
+    Target(
+        "get_miss", "diskcache", "objcache-process", False, 5.0, "get miss: faster than diskcache"
+    ),
+    Target("set", "objcache-process", "limit-process", True, 1.6, "set: times the limit"),
+    Target("set", "diskcache", "objcache-process", False, 6.0, "set: faster than diskcache"),
+    Target(
+        "batch", "objcache-process", "limit-process", True, 2.5, "batch of 100: times the limit"
+    ),
+    Target(
+        "import",
+        "import objcache",
+        "import lmdb, pickle",
+        True,
+        3.0,
+        "import, timed inside the process: times `import lmdb, pickle`",
+    ),
+    Target(
+        "import",
+        "process: import objcache",
+        "process: import lmdb, pickle",
+        True,
+        3.0,
+        "import, whole process less `python -c pass`: times `import lmdb, pickle`",
+        baseline="process: pass",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A target and what was measured; None where a side is absent.
+
+    Attributes:
+        target: what was asked.
+        measured: the ratio at the median of single operations; it decides.
+        whole: the ratio of whole slices, outliers included: what throughput shows.
+    """
+
+    target: Target
+    measured: Ratio | None
+    whole: Ratio | None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median is within the target; None if it was not measured."""
+        if self.measured is None:
+            return None
+        if self.target.at_most:
+            return self.measured.median <= self.target.asked
+        return self.measured.median >= self.target.asked
+
+
+def row_ratio(
+    workload: Mapping[str, Any],
+    numerator: str,
+    denominator: str,
+    baseline: str | None = None,
+    *,
+    series: str = "round_medians_ns",
+) -> Ratio | None:
+    """Return the ratio of two rows of *workload*, or None if one is absent."""
+    medians = {row["name"]: row[series] for row in workload["rows"]}
+    names = [numerator, denominator] + ([baseline] if baseline else [])
+    if not all(name in medians for name in names):
+        return None
+    return ratio(*(medians[name] for name in names))
+
+
+def judge(results: Mapping[str, Any]) -> list[Judged]:
+    """Return each target with what *results* say about it."""
+    workloads = {workload["name"]: workload for workload in results["workloads"]}
+
+    def measured(target: Target, series: str) -> Ratio | None:
+        workload = workloads.get(target.workload)
+        if workload is None:
+            return None
+        sides = (target.numerator, target.denominator, target.baseline)
+        return row_ratio(workload, *sides, series=series)
+
+    return [
+        Judged(target, measured(target, "round_medians_ns"), measured(target, "round_means_ns"))
+        for target in TARGETS
+    ]
+
+
+def bounds(results: Mapping[str, Any]) -> list[tuple[str, Ratio]]:
+    """Return how many times faster than diskcache the limit itself is, by workload."""
+    found = [
+        (workload["title"], row_ratio(workload, "diskcache", "limit-process"))
+        for workload in results["workloads"]
+        if workload["name"] in {target.workload for target in TARGETS}
+    ]
+    return [(title, times) for title, times in found if times is not None]

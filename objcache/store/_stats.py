@@ -1,0 +1,68 @@
+"""What `Store.stats` tells.
+
+Knows: counters and the engine's numbers. Must not know: records.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from objcache.engine import Session
+from objcache.engine.stats import Reader, stats_of
+from objcache.keys import decode_key
+from objcache.store._counters import length_of, namespace_counts
+
+__all__ = ["StoreStats", "stats_of_store"]
+
+
+class StoreStats(NamedTuple):
+    """What a store holds and who reads it.
+
+    Attributes:
+        path: the store's directory.
+        durability: what a commit promises.
+        entries: entries of the root mapping.
+        namespaces: entries of each namespace that has any, by its names.
+        file_bytes: size of the file, with free pages.
+        used_bytes: size of the pages in use.
+        map_bytes: the bound of the file's size.
+        last_transaction_id: counts the commits of all processes.
+        readers: open read transactions of all processes; one that stays keeps replaced pages.
+        oldest_reader_age: commits since the oldest open read began; 0 where there is none.
+    """
+
+    path: str
+    durability: str
+    entries: int
+    namespaces: dict[tuple[str, ...], int]
+    file_bytes: int
+    used_bytes: int
+    map_bytes: int
+    last_transaction_id: int
+    readers: tuple[Reader, ...]
+    oldest_reader_age: int
+
+
+def stats_of_store(session: Session, durability: str) -> StoreStats:
+    """Return what the store of *session* holds and who reads it."""
+    counts = session.read(namespace_counts)
+    engine = stats_of(session.environment)
+    oldest = min((reader.transaction_id for reader in engine.readers), default=None)
+    return StoreStats(
+        path=session.directory,
+        durability=durability,
+        entries=session.read(lambda transaction: length_of(transaction, b"")),
+        namespaces={_names(names): count for _, names, count in counts},
+        file_bytes=engine.file_bytes,
+        used_bytes=engine.used_bytes,
+        map_bytes=engine.map_bytes,
+        last_transaction_id=engine.last_transaction_id,
+        readers=engine.readers,
+        oldest_reader_age=0 if oldest is None else engine.last_transaction_id - oldest,
+    )
+
+
+def _names(encoded: bytes) -> tuple[str, ...]:
+    names = decode_key(encoded)
+    assert isinstance(names, tuple)
+    return names
