@@ -66,6 +66,18 @@ def test_fork_inside_a_transaction(path):
             assert os.waitpid(pid, 0)[1] == 0
             transaction["b"] = 2
             assert snapshot["a"] == 1
+        with store.snapshot() as snapshot:
+            pid = os.fork()
+            if pid == 0:
+                store["child"] = 1
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            del store["child"]
+            for number in range(200):  # pages of that moment must not be used again
+                store["a"] = bytes([number]) * 3000
+            assert dict(snapshot) == {"a": 2, "b": 2}
+            assert [reader.pid for reader in store.stats().readers] == [os.getpid()]
+        store["a"] = 2
         assert dict(store) == {"a": 2, "b": 2}
         store.close()
         print("good")
@@ -74,6 +86,34 @@ def test_fork_inside_a_transaction(path):
     )
 
     assert "good\n" == output
+
+
+def test_child_keeps_its_locks_when_inherited_objects_go(path):
+    """Dropping what was inherited does not release the child's own locks on the store."""
+    output = run(
+        """
+        import gc, subprocess
+        from objcache.errors import ForkedStoreError
+        store = open_store()
+        try:
+            with store.transaction() as transaction:
+                transaction["a"] = 1
+                if os.fork():
+                    os._exit(0)  # the child is left alone with the store
+                assert len(store) == 0  # opened anew, while the parent's transaction is still held
+        except ForkedStoreError:
+            pass
+        del transaction
+        gc.collect()
+        with store.snapshot():
+            code = "import sys; from objcache import Store; s = Store(sys.argv[1], secret=sys.argv[2], durability='process'); print(len(s.stats().readers)); s.close()"
+            print(subprocess.run([sys.executable, "-c", code, path, SECRET], capture_output=True, text=True).stdout, end="")
+        store.close()
+        """,
+        path,
+    )
+
+    assert "1\n" == output
 
 
 def test_child_leaves_the_blocks_it_inherited(path):
@@ -316,9 +356,9 @@ def test_readers_of_dead_processes_are_cleared(path, open_store):
     assert [reader.pid] == [found.pid for found in first.stats().readers]
     reader.send_signal(signal.SIGKILL)
     reader.communicate()
-    first.close()
-    again = open_store()
-    assert () == again.stats().readers
+    assert 1 == len(first.stats().readers)
+    run("open_store().close()", path)
+    assert () == first.stats().readers
 
 
 def test_compact_needs_the_store_alone(path, open_store):

@@ -14,6 +14,7 @@ from objcache.errors import (
     TransactionClosedError,
     WrongThreadError,
 )
+from tests.scripts import run
 
 
 def test_commit_and_rollback(store):
@@ -219,3 +220,20 @@ def test_generator_that_holds_a_transaction_is_ended(store):
     store["b"] = 2
 
     assert {"b": 2} == store
+
+
+@pytest.mark.damages  # its class is gone with its program
+def test_main_module_classes_round_trip(path):
+    """Instances of classes defined in `__main__` come back in the next run of the program."""
+    code = """
+        class Point:
+            def __init__(self, x): self.x = x
+        with open_store() as store:
+            if "point" in store:
+                print(type(store["point"]) is Point, store["point"].x)
+            else:
+                store["point"] = Point(5)
+    """
+
+    assert "" == run(code, path)
+    assert "True 5\n" == run(code, path)

@@ -317,3 +317,22 @@ def test_faults_never_leave_as_they_are(store, monkeypatch):
 def test_unknown_trouble_is_reported_as_ours(path):
     """What should not happen asks to be reported."""
     assert isinstance(translated(lmdb.BadDbiError("x"), path), InternalError)
+
+
+def test_read_only_without_permission_to_write(path, monkeypatch):
+    """A store that may not be written, as one in an image, opens for reading and takes no locks."""
+    with Store(path) as store:
+        store["a"] = 1
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        with pytest.raises(ObjcacheError, match="no permission to write.*readonly=True"):
+            Store(path)
+        with Store(path, readonly=True) as baked:
+            environment = baked._session.environment
+
+            assert {"a": 1} == baked
+            assert environment.users is None
+            assert environment.handle.flags()["readonly"]
+            assert baked.check().ok
+            with pytest.raises(ObjcacheError, match="opened read-only"):
+                baked["b"] = 1

@@ -601,3 +601,22 @@ def test_mixed_mapping_inputs(store):
 
     assert {"a": 1, "b": 2} == store
     assert SECRET not in repr(store).encode()
+
+
+def test_colliding_digests_are_told_apart(store, monkeypatch):
+    """Two keys that are shortened to the same bytes are never taken for each other."""
+    monkeypatch.setattr("objcache.keys._engine_keys._digest", lambda _: bytes(16))
+    for one, other in (("x" * 600, "x" * 601), (frozenset({1}), frozenset({2}))):
+        store[one] = "one"
+
+        assert "one" == store[one]
+        assert one in store
+        assert other not in store
+        assert store.get(other) is None
+        assert {one: "one"} == store.get_many([one, other])
+        with pytest.raises(KeyError):
+            del store[other]
+        assert 0 == store.delete_many([other])
+        assert "gone" == store.pop(other, "gone")
+        assert [one] == [key for key in store if key == one]
+        del store[one]
