@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import lmdb
 
@@ -19,11 +18,9 @@ from objcache.clock import Clock
 from objcache.engine._faults import fault_kind, translated
 from objcache.engine._files import FileLock
 from objcache.engine._inherited import Inherited
+from objcache.engine._members import Members
 from objcache.engine._transactions import FORKED, ReadSnapshot, WriteTransaction
 from objcache.errors import StoreBusyError, StoreClosedError
-
-if TYPE_CHECKING:
-    from objcache.engine._session import Session
 
 __all__ = ["DEFAULT_MAP_BYTES", "Environment", "Options"]
 
@@ -67,12 +64,11 @@ class Environment:
         "_handle",
         "_inherited",
         "_opening",
-        "_snapshots",
         "map_bytes",
+        "members",
         "open_write",
         "options",
         "references",
-        "sessions",
         "users",
         "write_lock",
         "writers",
@@ -82,13 +78,12 @@ class Environment:
         self.options = options
         self.map_bytes = options.map_bytes
         self.references = 0
-        self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self.open_write: WriteTransaction | None = None
         self.write_lock = threading.Lock()
         self.users: FileLock | None = None
         self.writers: FileLock | None = None
         self._opening = threading.RLock()
-        self._snapshots: weakref.WeakSet[ReadSnapshot] = weakref.WeakSet()
+        self.members = Members()
         self._inherited: Inherited | None = None
         self._handle: lmdb.Environment | None = None
         self._open()
@@ -181,8 +176,7 @@ class Environment:
             self._close_handle()
 
     def _close_handle(self) -> None:
-        for snapshot in list(self._snapshots):
-            snapshot.end("its store was closed")
+        self.members.end_snapshots("its store was closed")
         if self._handle is not None:
             self._handle.close()
             self._handle = None
@@ -201,9 +195,8 @@ class Environment:
         if self.open_write is not None:
             self.open_write.end(FORKED)
             self.open_write = None
-        for snapshot in list(self._snapshots):
-            snapshot.end(FORKED)
-        self._snapshots = weakref.WeakSet()
+        self.members.after_fork_in_child()
+        self.members.end_snapshots(FORKED)
         self._close_locks()
         if self._handle is not None:
             self._inherited = Inherited(self._handle)
@@ -214,9 +207,7 @@ class Environment:
 
     def rewire(self) -> None:
         """Give each session the `begin` of the state we are in now."""
-        begin = self.begin_function()
-        for session in list(self.sessions):
-            session.begin = begin
+        self.members.rewire(self.begin_function)
 
     def begin_function(self) -> Callable[[], lmdb.Transaction[bytes]]:
         """Return the function that begins a read in the state we are in now."""
@@ -237,10 +228,8 @@ class Environment:
 
     def snapshot(self) -> ReadSnapshot:
         """Return a read transaction that stays, seen by `stats` and ended by `close`."""
-        snapshot = ReadSnapshot(
-            self.handle.begin(), self._snapshots.discard, self.options.directory
-        )
-        self._snapshots.add(snapshot)
+        snapshot = ReadSnapshot(self.handle.begin(), self.members.forget, self.options.directory)
+        self.members.keep(snapshot)
         return snapshot
 
     def mend(self, fault: lmdb.Error) -> None:
@@ -252,8 +241,7 @@ class Environment:
         if isinstance(fault, lmdb.MapResizedError):
             with self.write_lock:
                 # I3: this ends the snapshots of this process; better than reading beyond the map.
-                for snapshot in list(self._snapshots):
-                    snapshot.end("another process enlarged the store")
+                self.members.end_snapshots("another process enlarged the store")
                 self.handle.set_mapsize(0)
                 self.map_bytes = int(self.handle.info()["map_size"])
             return
@@ -311,8 +299,8 @@ class Environment:
         """
         directory = self.options.directory
         with self.writing(timeout_s, brief=False), self._opening:
-            if self._snapshots:
-                raise StoreBusyError(directory, f"{len(self._snapshots)} snapshots of this process")
+            if snapshots := self.members.snapshots():
+                raise StoreBusyError(directory, f"{len(snapshots)} snapshots of this process")
             users = self.users
             assert users is not None
             try:

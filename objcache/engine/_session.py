@@ -53,13 +53,13 @@ class Session:
         self.directory = environment.options.directory
         # One test on the hot path stands for three rare states.
         self._guarded = readonly or timeout_s is not None
-        self.begin: Callable[[], lmdb.Transaction[bytes]] = environment.begin_function()
-        environment.sessions.add(self)
+        self.begin: Callable[[], lmdb.Transaction[bytes]]
+        environment.members.join(self, environment.begin_function)
 
     def close(self) -> None:
         """Refuse all further use. The environment is closed by its last session's registry."""
         self.closed = self._guarded = True
-        self.environment.sessions.discard(self)
+        self.environment.members.leave(self)
         self.begin = self._begin_closed
 
     def _begin_closed(self) -> lmdb.Transaction[bytes]:

@@ -24,9 +24,11 @@ def copy_to(environment: Environment, file: str, *, compact: bool) -> None:
     try:
         environment.handle.copyfd(descriptor, compact=compact)
         os.fsync(descriptor)
-    except lmdb.Error as fault:
+    except BaseException as error:
         os.unlink(file)
-        raise environment.translated(fault) from fault
+        if isinstance(error, lmdb.Error):
+            raise environment.translated(error) from error
+        raise
     finally:
         os.close(descriptor)
 

@@ -237,3 +237,40 @@ def test_main_module_classes_round_trip(path):
 
     assert "" == run(code, path)
     assert "True 5\n" == run(code, path)
+
+
+def test_stores_open_and_close_while_others_write(open_store):
+    """Threads may open, snapshot and close stores of one file while others hold transactions."""
+    keeper = open_store()
+    keeper["n"] = 0
+    failures = []
+    stop = threading.Event()
+
+    def churn():
+        while not stop.is_set():
+            with open_store() as store, store.snapshot() as snapshot:
+                assert snapshot["n"] <= store["n"]
+
+    def write():
+        for _ in range(300):
+            with keeper.transaction() as transaction:
+                transaction["n"] += 1
+
+    def guarded(function):
+        try:
+            function()
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(churn,)) for _ in range(3)]
+    writers = [threading.Thread(target=guarded, args=(write,)) for _ in range(2)]
+    for thread in threads + writers:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+    assert [] == failures
+    assert 600 == keeper["n"]

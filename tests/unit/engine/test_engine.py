@@ -300,7 +300,7 @@ def test_faults_never_leave_as_they_are(store, monkeypatch):
             operation()
 
         assert isinstance(caught.value.__cause__, EngineFault)
-    store._session.begin = store._session.environment.begin_function()
+    store._session.environment.rewire()
     monkeypatch.setattr(type(store._session.environment), "begin_write", lambda *_, **__: Failing())
     for operation in (
         lambda: store.__setitem__("a", 1),
