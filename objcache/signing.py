@@ -98,13 +98,18 @@ class Signer:
 
     def verifies(self, engine_key: bytes, record: bytes | memoryview, signed_end: int) -> bool:
         """Return whether *record* was signed at *engine_key* with one of the secrets."""
-        view = memoryview(record)
-        prefix, found = bytes(view[:HEADER_BYTES]), bytes(view[HEADER_BYTES:MAC_END])
-        signed = view[MAC_END:signed_end]
-        return any(
-            equal_digests(_mac(key, engine_key, prefix, signed), found)
-            for key in (self.key, *self._older_keys)
-        )
+        keys = (self.key, *self._older_keys)
+        return any(_verifies(key, engine_key, record, signed_end) for key in keys)
+
+    def is_current(self, engine_key: bytes, record: bytes | memoryview, signed_end: int) -> bool:
+        """Return whether *record* was signed at *engine_key* with the secret that signs now."""
+        return _verifies(self.key, engine_key, record, signed_end)
+
+
+def _verifies(key: bytes, engine_key: bytes, record: bytes | memoryview, signed_end: int) -> bool:
+    view = memoryview(record)
+    prefix, found = bytes(view[:HEADER_BYTES]), bytes(view[HEADER_BYTES:MAC_END])
+    return equal_digests(_mac(key, engine_key, prefix, view[MAC_END:signed_end]), found)
 
 
 def _mac(key: bytes, engine_key: bytes, prefix: bytes, signed: bytes | memoryview) -> bytes:

@@ -11,6 +11,7 @@ import click
 
 from objcache import __version__
 from objcache.cli._demo import demo
+from objcache.cli._secrets import rekey, trust
 from objcache.errors import ObjcacheError
 
 __all__ = ["cli", "run"]
@@ -22,7 +23,8 @@ def cli() -> None:
     """Keep Python objects on disk: memoize functions, or open a directory as a dict."""
 
 
-cli.add_command(demo)
+for command in (demo, rekey, trust):
+    cli.add_command(command)
 
 
 def run(arguments: list[str] | None) -> int:

@@ -130,14 +130,14 @@ def _refusal(key: Any, path: str) -> str:
     name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
     for base, remedy in _REMEDIES.items():
         if kind.__name__ == base:
-            return f"{path} is a {name}, which may change: {remedy}"
+            return f"{path} is of type {name}, which may change: {remedy}"
     for base_type in (bool, int, float, str, bytes):
         if isinstance(key, base_type):
-            return f"{path} is a {name}, not a plain {base_type.__name__}: use {base_type.__name__}(...)"
+            return f"{path} is of type {name}, not a plain {base_type.__name__}: use {base_type.__name__}(...)"
     if hasattr(key, "dtype"):
-        return f"{path} is a {name}: use .item() for a scalar, or .tobytes() for an array"
+        return f"{path} is of type {name}: use .item() for a scalar, or .tobytes() for an array"
     return (
-        f"{path} is a {name}, which has no stable form as a key; use a tuple of str, bytes, int, "
+        f"{path} is of type {name}, which has no stable form as a key; use a tuple of str, bytes, int, "
         "float, bool, None, UUID or datetime, an enum, or a frozen dataclass of them"
     )
 

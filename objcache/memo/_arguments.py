@@ -69,6 +69,8 @@ def compile_binder(
 
 def _signature(function: Callable[..., Any], ignore: Collection[str]) -> inspect.Signature:
     signature = inspect.signature(function)
+    if isinstance(ignore, str):
+        raise TypeError(f"ignore= is a list of names, not the one str {ignore!r}")
     for name in ignore:
         if name not in signature.parameters:
             raise ValueError(

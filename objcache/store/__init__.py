@@ -20,6 +20,8 @@ from objcache.store._writing import ObjectWriter as ObjectWriter
 if TYPE_CHECKING:
     from objcache.store._check import CheckReport as CheckReport
     from objcache.store._check import Problem as Problem
+    from objcache.store._resigning import Resigned as Resigned
+    from objcache.store._resigning import trust_store as trust_store
     from objcache.store._stats import StoreStats as StoreStats
 
 __all__ = [
@@ -29,16 +31,24 @@ __all__ = [
     "ObjectWriter",
     "Problem",
     "RangeView",
+    "Resigned",
     "Snapshot",
     "Store",
     "StoreStats",
     "Transaction",
+    "trust_store",
     "user_secret_file",
 ]
 
 
 # Loaded on first use: they are seldom needed, and `import objcache` has a budget.
-_LATE = {"CheckReport": "_check", "Problem": "_check", "StoreStats": "_stats"}
+_LATE = {
+    "CheckReport": "_check",
+    "Problem": "_check",
+    "Resigned": "_resigning",
+    "StoreStats": "_stats",
+    "trust_store": "_resigning",
+}
 
 
 def __getattr__(name: str) -> Any:

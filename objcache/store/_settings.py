@@ -25,7 +25,7 @@ from objcache.records import Records
 from objcache.signing import STORE_ID_BYTES, Signer
 from objcache.store._counters import OTHERS_KEY, pack_count
 
-__all__ = ["SETTINGS_KEY", "Settings", "open_settings"]
+__all__ = ["SETTINGS_KEY", "Settings", "open_settings", "pack_settings", "parse_settings"]
 
 SETTINGS_KEY: Final = b"\x01settings"
 _STORE_FORMAT: Final = 1
@@ -55,14 +55,14 @@ def open_settings(
         if readonly:
             raise StoreNotFoundError(session.directory)
         record = session.write(lambda transaction: _create(transaction, session, secrets, clock))
-    settings = _parse(record, session.directory)
+    settings = parse_settings(record, session.directory)
     signer = Signer(secrets, settings.store_id)
     if settings.fingerprint not in signer.fingerprints:
         raise WrongSecretError(session.directory, settings.fingerprint, signer.fingerprints)
     Records(signer).authenticate(_NAME, SETTINGS_KEY, record)
     if settings.fingerprint != signer.fingerprints[0] and not readonly:
         settings = settings._replace(fingerprint=signer.fingerprints[0])
-        session.put(SETTINGS_KEY, _pack(settings, signer))
+        session.put(SETTINGS_KEY, pack_settings(settings, signer))
     return settings, signer
 
 
@@ -79,13 +79,14 @@ def _create(
         )
     signer = Signer(secrets, os.urandom(STORE_ID_BYTES))
     settings = Settings(signer.store_id, signer.fingerprints[0], clock.now())
-    record = _pack(settings, signer)
+    record = pack_settings(settings, signer)
     transaction.put(SETTINGS_KEY, record)
     transaction.put(OTHERS_KEY, pack_count(2))
     return record
 
 
-def _pack(settings: Settings, signer: Signer) -> bytes:
+def pack_settings(settings: Settings, signer: Signer) -> bytes:
+    """Return the signed settings record."""
     codec = codec_by_name("json")
     payload = codec.encode(
         {
@@ -99,7 +100,7 @@ def _pack(settings: Settings, signer: Signer) -> bytes:
     return prefix + signer.mac(SETTINGS_KEY, prefix, payload) + payload
 
 
-def _parse(record: bytes, directory: str) -> Settings:
+def parse_settings(record: bytes, directory: str) -> Settings:
     """Read the settings before they can be authenticated: the key depends on what they say."""
     try:
         header = unpack(record)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from objcache.memo import StoreMemoize
     from objcache.store._check import CheckReport
+    from objcache.store._resigning import Resigned
     from objcache.store._stats import StoreStats
 
 __all__ = ["Namespace", "Snapshot", "Store", "Transaction"]
@@ -143,7 +144,7 @@ class Store(ObjectWriter[K, V]):
     {'value': 42}
     """
 
-    __slots__ = ("__weakref__", "_arguments", "_clock", "_session", "_temporary", "path")
+    __slots__ = ("__weakref__", "_arguments", "_session", "_signer", "_temporary", "path")
 
     def __init__(
         self: Store[Any, Any],  # without an annotation of its own a store holds anything
@@ -169,7 +170,6 @@ class Store(ObjectWriter[K, V]):
         arguments["codecs"] = codecs = tuple(codecs)
         arguments["trust"] = trust = None if trust is None else tuple(trust)
         self._arguments = arguments
-        self._clock = clock
         self.path = os.path.abspath(os.fsdecode(path))
         if durability not in DURABILITIES:
             raise ValueError(f"durability={durability!r} is not one of {', '.join(DURABILITIES)}")
@@ -203,6 +203,7 @@ class Store(ObjectWriter[K, V]):
         except BaseException:
             close_session(session)
             raise
+        self._signer = signer
         super().__init__(session, records(signer), b"")
 
     @classmethod
@@ -371,6 +372,18 @@ class Store(ObjectWriter[K, V]):
         from objcache.store._check import check_store  # noqa: PLC0415  # seldom called
 
         return check_store(self._session, self._records)
+
+    def rekey(self) -> Resigned:
+        """Sign every record with the first of the store's secrets.
+
+        To rotate for good: open with `secret=[new, old]`, call this, and forget the old one.
+        Records that no secret verifies are counted and left as they are; nothing is decoded.
+
+        Cost: reads every record, writes those that change, a thousand in a transaction.
+        """
+        from objcache.store._resigning import sign_all  # noqa: PLC0415  # seldom called
+
+        return sign_all(self._session, self._signer, vouched=False)
 
     def namespaces(self) -> list[tuple[str, ...]]:
         """Return the paths of all namespaces that have entries."""

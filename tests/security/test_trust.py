@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pathlib
+import pickle
 import stat
 
 import pytest
 
 from objcache import Store
 from objcache.errors import SecretError, SignatureError, UntrustedStoreError, WrongSecretError
-from objcache.store import user_secret_file
+from objcache.store import trust_store, user_secret_file
 from tests.conftest import SECRET
 
 NEW = b"another secret of 16 bytes"
@@ -186,3 +187,68 @@ def test_bad_secrets_are_refused(path, secret):
         Store(path, secret=secret)
 
     assert not os.path.exists(path)
+
+
+def fill(store):
+    """Records of every kind: plain, shortened, unordered, with buffers, in a namespace."""
+    store.update({"plain": 1, "x" * 1000: 2, frozenset({1}): 3, "buffers": bytearray(5000)})
+    store["array"] = pickle.PickleBuffer(bytearray(b"a" * 4096))
+    store.namespace("n")["inside"] = 4
+
+
+def test_rekey_makes_the_old_secret_superfluous(path):
+    """After rekey every record is signed with the new secret, and values are as they were."""
+    with Store(path, secret=SECRET) as store:
+        fill(store)
+    with Store(path, secret=[NEW, SECRET]) as store:
+        store["newer"] = 5
+
+        assert (6, 1, 0) == store.rekey()
+        assert (0, 7, 0) == store.rekey()
+    with Store(path, secret=NEW) as store:
+        assert store.check().ok
+        assert [1, 2, 3, 5] == [
+            store["plain"],
+            store["x" * 1000],
+            store[frozenset({1})],
+            store["newer"],
+        ]
+        assert 4 == store.namespace("n")["inside"]
+
+
+@pytest.mark.damages
+def test_rekey_does_not_launder(path):
+    """A record that no secret verifies is counted and left unauthentic."""
+    with Store(path, secret=SECRET) as store:
+        fill(store)
+        located = b"\x10\x02plain\x00"
+        record = bytearray(store._session.begin().get(located))
+        record[-2] ^= 1
+        store._session.put(located, bytes(record))
+    with Store(path, secret=[NEW, SECRET]) as store:
+        assert (5, 0, 1) == store.rekey()
+        with pytest.raises(SignatureError):
+            store["plain"]
+
+
+def test_trust_signs_a_foreign_store(path):
+    """A person may vouch for a store: it is signed with their secret, its contents unchanged."""
+    with Store(path, secret=NEW) as store:
+        fill(store)
+    with pytest.raises(WrongSecretError):
+        Store(path, secret=SECRET)
+
+    assert (6, 0, 0) == trust_store(path, secret=SECRET)
+    with Store(path, secret=SECRET) as store:
+        assert store.check().ok
+        assert bytearray(5000) == store["buffers"]
+    with pytest.raises(WrongSecretError):
+        Store(path, secret=NEW)
+
+
+def test_trust_needs_a_store(tmp_path):
+    """Trusting what is no store changes nothing."""
+    with pytest.raises(FileNotFoundError):
+        trust_store(tmp_path / "none", secret=SECRET)
+
+    assert not (tmp_path / "none").exists()

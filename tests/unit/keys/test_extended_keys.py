@@ -131,8 +131,8 @@ class Text(str):
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ([1], r"key is a list, which may change: use tuple"),
-        ((1, {"a": 1}), r"key\[1\] is a dict, which may change"),
+        ([1], r"key is of type list, which may change: use tuple"),
+        ((1, {"a": 1}), r"key\[1\] is of type dict, which may change"),
         ({1}, r"use frozenset"),
         (Text("a"), r"not a plain str: use str"),
         (object(), r"no stable form"),
