@@ -122,11 +122,12 @@ class Environment:
         return FileLock(path, directory, self.options.clock, self.options.file_mode)
 
     def _open_handle(self) -> lmdb.Environment:
-        inherited, self._inherited = self._inherited, None
-        if inherited is None:
+        if self._inherited is None:
             return self._open_largest_map()
-        with inherited.replaced():
-            return self._open_largest_map()
+        with self._inherited.replaced():
+            handle = self._open_largest_map()
+        self._inherited = None
+        return handle
 
     def _open_largest_map(self) -> lmdb.Environment:
         while True:
@@ -165,17 +166,23 @@ class Environment:
             assert self._handle is not None
             return self._handle
 
-    def close(self) -> None:
-        """Close the file, after the writer of this moment; live snapshots end."""
+    @contextmanager
+    def between_writes(self) -> Iterator[None]:
+        """Wait for the writer of this moment, and keep the next one out.
+
+        A thread may be inside a transaction of its own: then it holds that right already.
+        """
         joined = self.open_write
         if joined is not None and joined.owner == threading.get_ident():
-            joined.end("its store was closed")  # this thread holds the lock already
-            self._close_handle()
+            yield
             return
         with self.write_lock:
-            self._close_handle()
+            yield
 
-    def _close_handle(self) -> None:
+    def close(self) -> None:
+        """Close the file, within `between_writes`; what is open ends."""
+        if self.open_write is not None:
+            self.open_write.end("its store was closed")
         self.members.end_snapshots("its store was closed")
         if self._handle is not None:
             self._handle.close()
@@ -265,12 +272,15 @@ class Environment:
             StoreBusyError: *timeout_s* seconds passed.
         """
         lock, writers = self.write_lock, self.writers
+        begun = self.options.clock.monotonic()
         if not lock.acquire(timeout=-1 if timeout_s is None else timeout_s):
             raise StoreBusyError(self.options.directory, "another thread", timeout_s)
         try:
             if writers is None or (brief and timeout_s is None):
                 yield
             else:
+                if timeout_s is not None:
+                    timeout_s = max(0.0, timeout_s - self.options.clock.monotonic() + begun)
                 writers.acquire(exclusive=True, timeout_s=timeout_s)
                 try:
                     yield

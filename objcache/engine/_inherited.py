@@ -29,27 +29,35 @@ class Inherited:
     py-lmdb's guard, which only protects from that close, is told nothing of it.
     """
 
-    __slots__ = ("_handle",)
+    __slots__ = ("_handle", "_leaked")
 
     def __init__(self, handle: lmdb.Environment) -> None:
         self._handle: lmdb.Environment | None = handle
+        self._leaked = False
 
     @contextmanager
     def replaced(self) -> Iterator[None]:
         """Within this block the child may open the file of the inherited environment."""
-        handle, self._handle = self._handle, None
-        left = None if handle is None else weakref.ref(handle)
-        del handle
-        leaked = None if left is None else left()
-        if leaked is None:
+        if self._handle is not None:
+            self._drop()
+        if not self._leaked:
             yield
             return
-        import ctypes  # noqa: PLC0415  # only in the child of a process whose threads were reading
-
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(leaked))
         original = lmdb._envid.env_keys  # noqa: SLF001  # the guard has no public switch
         lmdb._envid.env_keys = lambda _path, _subdir: _NO_KEYS  # noqa: SLF001
         try:
             yield
         finally:
             lmdb._envid.env_keys = original  # noqa: SLF001
+
+    def _drop(self) -> None:
+        handle, self._handle = self._handle, None
+        assert handle is not None
+        left = weakref.ref(handle)
+        del handle
+        leaked = left()
+        if leaked is not None:
+            import ctypes  # noqa: PLC0415  # only where others held it at the fork
+
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(leaked))
+            self._leaked = True

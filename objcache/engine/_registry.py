@@ -20,9 +20,8 @@ __all__ = ["DURABILITIES", "close_session", "compact", "open_session"]
 DURABILITIES: Final = ("commit", "process")
 
 _environments: dict[tuple[int, int], Environment] = {}
+# Taken after the right to write, never before it: a transaction may open another store, or fork.
 _lock = threading.RLock()
-_held_for_fork = False
-_FORK_PATIENCE_S: Final = 10.0
 
 
 def open_session(
@@ -99,11 +98,11 @@ def _shared_environment(options: Options, *, bounded: bool) -> Environment:
 
 def close_session(session: Session) -> None:
     """End *session*; the last one of an environment closes the file. Idempotent."""
-    with _lock:
+    environment = session.environment
+    with environment.between_writes(), _lock:
         if session.closed:
             return
         session.close()
-        environment = session.environment
         environment.references -= 1
         if environment.references == 0:
             for identity, known in list(_environments.items()):
@@ -114,33 +113,31 @@ def close_session(session: Session) -> None:
 
 def compact(session: Session) -> None:
     """Replace the file of *session* by one without free pages; see `Store.compact`."""
-    from objcache.engine.copies import compact as compact_file  # noqa: PLC0415  # seldom called
+    from objcache.engine.copies import compact_into  # noqa: PLC0415  # seldom called
 
     session.check_writable()
     environment = session.environment
-    with _lock:
-        before = environment.identity()
-        try:
-            compact_file(environment, session.timeout_s)
-        finally:
-            _environments.pop(before, None)
-            _environments[environment.identity()] = environment
+    with environment.alone(session.timeout_s):
+        fresh = compact_into(environment)
+        with _lock:
+            before = environment.identity()
+            try:
+                environment.replace_file(fresh)
+            finally:
+                _environments.pop(before, None)
+                _environments[environment.identity()] = environment
 
 
 def _before_fork() -> None:
-    # So that no environment is half open in the child. Not for ever: a thread that closes a
-    # store may hold this lock while it waits for the transaction in which we fork.
-    global _held_for_fork  # noqa: PLW0603  # the lock of then, not of now
-    _held_for_fork = _lock.acquire(timeout=_FORK_PATIENCE_S)
+    _lock.acquire()  # so that no environment is half open in the child
 
 
 def _after_fork_in_parent() -> None:
-    if _held_for_fork:
-        _lock.release()
+    _lock.release()
 
 
 def _after_fork_in_child() -> None:
-    global _lock  # noqa: PLW0603  # the parent's lock may be held by a thread that is not here
+    global _lock  # noqa: PLW0603  # the parent's may have waiters that are not here
     _lock = threading.RLock()
     for environment in _environments.values():
         environment.after_fork_in_child()

@@ -207,9 +207,10 @@ class Session:
         try:
             transaction.commit()
         except EngineFault as fault:
-            raise self.environment.translated(fault) from fault
-        finally:
-            opened.end("it was committed")
+            error = self.environment.translated(fault)
+            opened.end(f"it was rolled back: {error}")
+            raise error from fault
+        opened.end("it was committed")
 
     @contextmanager
     def _nested(self, joined: WriteTransaction) -> Iterator[None]:

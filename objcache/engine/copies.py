@@ -11,7 +11,7 @@ import lmdb
 
 from objcache.engine._environment import Environment
 
-__all__ = ["compact", "copy_to"]
+__all__ = ["compact_into", "copy_to"]
 
 
 def copy_to(environment: Environment, file: str, *, compact: bool) -> None:
@@ -33,15 +33,10 @@ def copy_to(environment: Environment, file: str, *, compact: bool) -> None:
         os.close(descriptor)
 
 
-def compact(environment: Environment, timeout_s: float | None) -> None:
-    """Replace the file of *environment* by one without free pages.
-
-    Raises:
-        StoreBusyError: another process has the store open, or this one has a snapshot.
-    """
+def compact_into(environment: Environment) -> str:
+    """Write a compact copy beside the file, within `Environment.alone`; return its path."""
     fresh = f"{environment.options.file}-compact"
-    with environment.alone(timeout_s):
-        if os.path.exists(fresh):
-            os.unlink(fresh)  # of a process that was killed here
-        copy_to(environment, fresh, compact=True)
-        environment.replace_file(fresh)
+    if os.path.exists(fresh):
+        os.unlink(fresh)  # of a process that was killed here
+    copy_to(environment, fresh, compact=True)
+    return fresh

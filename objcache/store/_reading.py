@@ -5,7 +5,7 @@ Knows: keys and records. Must not know: who writes, and when reads begin and end
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Generic, TypeVar, overload
 
 from objcache.engine import EngineFault
@@ -221,7 +221,8 @@ class ObjectReader(Mapping[K, V]):
         return self._end(reverse=True)
 
     def _end(self, *, reverse: bool) -> tuple[K, V]:
-        for entry in self._whole(reverse=reverse):
+        view = RangeView(self, section_range(self._prefix), reverse=reverse, first_batch=1)
+        for entry in view:
             return entry
         raise KeyError("the mapping is empty")
 
@@ -232,9 +233,17 @@ class RangeView(Generic[K, V]):
     Lazy and live: nothing is read before it is iterated, and each iteration reads anew.
     """
 
-    __slots__ = ("_range", "_reader", "_reverse")
+    __slots__ = ("_batch", "_range", "_reader", "_reverse")
 
-    def __init__(self, reader: ObjectReader[K, V], key_range: KeyRange, *, reverse: bool) -> None:
+    def __init__(
+        self,
+        reader: ObjectReader[K, V],
+        key_range: KeyRange,
+        *,
+        reverse: bool,
+        first_batch: int = 16,
+    ) -> None:
+        self._batch = first_batch
         self._reader = reader
         self._range = key_range
         self._reverse = reverse
@@ -272,10 +281,10 @@ class RangeView(Generic[K, V]):
     def __reversed__(self) -> Iterator[tuple[K, V]]:
         return iter(RangeView(self._reader, self._range, reverse=not self._reverse))
 
-    def _scan(self, wants_record: Any) -> Iterator[tuple[bytes, bytes]]:
+    def _scan(self, wants_record: Callable[[bytes], bool]) -> Iterator[tuple[bytes, bytes]]:
         source = self._reader._source  # noqa: SLF001
         low, high = self._range.low, self._range.high
-        return scan(source, low, high, wants_record, reverse=self._reverse)
+        return scan(source, low, high, wants_record, reverse=self._reverse, first_batch=self._batch)
 
     def _covers(self, full_key: bytes) -> bool:
         """Whether a key is inside a bound that is itself too long for the engine."""

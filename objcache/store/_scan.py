@@ -50,6 +50,7 @@ def scan(
     wants_record: Callable[[bytes], bool],
     *,
     reverse: bool = False,
+    first_batch: int = _FIRST_BATCH,
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield engine key and record from *low* up to, not including, *high*.
 
@@ -59,8 +60,9 @@ def scan(
         high: the first engine key that may not be.
         wants_record: whether the record of an engine key is needed; b"" is yielded if not.
         reverse: from the last to the first.
+        first_batch: how many records the first batch has; later ones have more.
     """
-    size = _FIRST_BATCH
+    size = first_batch
     last: bytes | None = None
     while True:
         step = _Step(low, high, last, size, wants_record)

@@ -291,7 +291,7 @@ class Store(ObjectWriter[K, V]):
 
         Concurrency:
             Other writers, of all processes, wait until it ends. Readers do not, and see nothing
-            of it before.
+            of it before. The block must be left in the thread that entered it.
 
         >>> with Store.temporary() as store:
         ...     store["a"], store["b"] = 100, 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from objcache.clock import ManualClock
+from objcache.engine._files import FileLock
 from objcache.errors import (
     ReadOnlyStoreError,
     StoreBusyError,
@@ -274,3 +277,47 @@ def test_stores_open_and_close_while_others_write(open_store):
 
     assert [] == failures
     assert 600 == keeper["n"]
+
+
+def test_closing_waits_for_a_transaction_that_opens_another_store(open_store, tmp_path):
+    """A store that is closed in one thread, while its transaction opens another one, is no deadlock."""
+    store = open_store()
+    inside, closing = threading.Event(), threading.Event()
+
+    def work():
+        with store.transaction() as transaction:
+            inside.set()
+            closing.wait()
+            with open_store(str(tmp_path / "other")) as other:
+                other["a"] = 1
+            transaction["a"] = 1
+
+    def close():
+        inside.wait()
+        closing.set()
+        store.close()
+
+    threads = [threading.Thread(target=work), threading.Thread(target=close)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert not any(thread.is_alive() for thread in threads)
+    assert {"a": 1} == open_store()
+
+
+def test_timeout_covers_both_locks(store, open_store):
+    """The wait for threads and the wait for processes share one timeout."""
+    clock = ManualClock()
+    other = FileLock(os.path.join(store.path, "writers.lock"), store.path, clock, 0o600)
+    other.acquire(exclusive=True, timeout_s=None)
+    store.close()
+    hasty = open_store(timeout=2.0, clock=clock)
+    before = clock.now()
+    with pytest.raises(StoreBusyError, match="another process"):
+        hasty["a"] = 1
+
+    assert 1.9 < clock.now() - before <= 2.0
+    other.close()
+    hasty["a"] = 1
