@@ -31,10 +31,10 @@ def write_plot(results: Mapping[str, Any], path: str) -> None:
     # Text stays text and ids do not vary: the file is small, and differs where numbers do.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "objcache", "font.size": 8}):
         figure = Figure(figsize=(4.2 * columns, 2.4 * height), layout="constrained")
-        panels = figure.subplots(height, columns, squeeze=False).flat
+        panels = list(figure.subplots(height, columns, squeeze=False).flat)
         for panel, workload in zip(panels, workloads, strict=False):
             _panel(panel, workload)
-        for panel in list(panels)[len(workloads) :]:
+        for panel in panels[len(workloads) :]:
             panel.set_axis_off()
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
