@@ -8,6 +8,7 @@ authenticated the record, and takes from here what surrounds those calls.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from objcache.codecs._ids import FIRST_CUSTOM_ID as FIRST_CUSTOM_ID
@@ -18,6 +19,9 @@ from objcache.codecs._pickle import OUT_OF_BAND_MIN_BYTES as OUT_OF_BAND_MIN_BYT
 from objcache.codecs._pickle import OutOfBand as OutOfBand
 from objcache.codecs._pickle import decode_failure as decode_failure
 from objcache.codecs._pickle import encode_failure as encode_failure
+from objcache.codecs._pickle import loads_restricted as loads_restricted
+from objcache.codecs._pickle import payload_protocol as payload_protocol
+from objcache.codecs._pickle import trust_names as trust_names
 from objcache.protocols import Codec
 
 if TYPE_CHECKING:
@@ -26,8 +30,6 @@ if TYPE_CHECKING:
     from objcache.codecs._raw import RawCodec as RawCodec
     from objcache.codecs._restricted import ALWAYS_TRUSTED as ALWAYS_TRUSTED
     from objcache.codecs._restricted import NUMPY_TRUSTED as NUMPY_TRUSTED
-    from objcache.codecs._restricted import loads_restricted as loads_restricted
-    from objcache.codecs._restricted import trust_names as trust_names
 
 __all__ = [
     "ALWAYS_TRUSTED",
@@ -47,11 +49,9 @@ __all__ = [
     "decode_failure",
     "encode_failure",
     "loads_restricted",
+    "payload_protocol",
     "trust_names",
 ]
-
-BUILTIN_CODECS: Final = {"raw": "RawCodec", "json": "JsonCodec", "msgpack": "MsgpackCodec"}
-"""The data-only codecs, by the name that `Store(codec=...)` takes."""
 
 # Loaded on first use: most programs need none of them, and `import objcache` has a budget.
 _LATE: Final = {
@@ -60,8 +60,6 @@ _LATE: Final = {
     "RawCodec": "_raw",
     "ALWAYS_TRUSTED": "_restricted",
     "NUMPY_TRUSTED": "_restricted",
-    "loads_restricted": "_restricted",
-    "trust_names": "_restricted",
 }
 
 
@@ -73,33 +71,69 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'objcache.codecs' has no attribute {name!r}")
 
 
+def _new_raw() -> Codec:
+    from objcache.codecs._raw import RawCodec  # noqa: PLC0415  # see _LATE
+
+    return RawCodec()
+
+
+def _new_json() -> Codec:
+    from objcache.codecs._json import JsonCodec  # noqa: PLC0415  # see _LATE
+
+    return JsonCodec()
+
+
+def _new_msgpack() -> Codec:
+    from objcache.codecs._msgpack import MsgpackCodec  # noqa: PLC0415  # see _LATE
+
+    return MsgpackCodec()
+
+
+BUILTIN_CODECS: Final[dict[str, Callable[[], Codec]]] = {
+    "raw": _new_raw,
+    "json": _new_json,
+    "msgpack": _new_msgpack,
+}
+"""What makes the data-only codecs, by the name that `Store(codec=...)` takes."""
+
+
 def codec_by_name(name: str) -> Codec:
-    """Return a codec of objcache.
+    """Return a codec of objcache; `"pickle"` is none, the record layer calls pickle itself.
 
     Raises:
         ValueError: no such codec.
         MissingExtraError: its package is not installed.
     """
-    if name not in BUILTIN_CODECS:
+    factory = BUILTIN_CODECS.get(name)
+    if factory is None:
         raise ValueError(f"codec {name!r} is not one of pickle, {', '.join(BUILTIN_CODECS)}")
-    codec: Codec = __getattr__(BUILTIN_CODECS[name])()
-    return codec
+    return factory()
 
 
 def check_custom_codec(codec: Codec) -> None:
     """Refuse a codec of the user's own that cannot be told apart from others on disk.
 
     Raises:
-        ValueError: its id or version is out of range.
+        ValueError: its id or version is no number or out of range.
         TypeError: it is no codec.
     """
+    if isinstance(codec, type):
+        raise TypeError(f"{codec.__qualname__} is a class; pass a codec made from it")
     for name in ("codec_id", "codec_version", "encode", "decode"):
         if not hasattr(codec, name):
             raise TypeError(f"{codec!r} is no codec: it lacks {name}")
-    if not FIRST_CUSTOM_ID <= codec.codec_id <= LARGEST_ID:
+    for name in ("encode", "decode"):
+        if not callable(getattr(codec, name)):
+            raise TypeError(f"{codec!r} is no codec: its {name} cannot be called")
+    kind = type(codec).__name__
+    if not _is_number(codec.codec_id) or not FIRST_CUSTOM_ID <= codec.codec_id <= LARGEST_ID:
         raise ValueError(
-            f"codec_id={codec.codec_id} of {type(codec).__name__} is outside "
+            f"codec_id={codec.codec_id!r} of {kind} is outside "
             f"{FIRST_CUSTOM_ID} to {LARGEST_ID}, the ids of codecs of one's own"
         )
-    if not 0 <= codec.codec_version <= 255:
-        raise ValueError(f"codec_version={codec.codec_version} is outside 0 to 255")
+    if not _is_number(codec.codec_version) or not 0 <= codec.codec_version <= 255:
+        raise ValueError(f"codec_version={codec.codec_version!r} of {kind} is outside 0 to 255")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -5,21 +5,28 @@ Knows: the standard library's json. Must not know: records.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from objcache.codecs._ids import CodecId
-from objcache.codecs._plain import check_plain
-from objcache.errors import DecodeError
+from objcache.codecs._plain import check_plain, text_refusal
+from objcache.codecs._wording import message_of, type_name
+from objcache.errors import DecodeError, EncodeError
 
 __all__ = ["JsonCodec"]
 
-_SCALARS = (type(None), bool, int, float, str)
+# Python reads no integer of more than 4300 digits unless told to; these have at most that many.
+_MOST_INT_BITS: Final = 14_284
 
 
 class JsonCodec:
     """None, bool, int, finite float, str, list, and dict with str keys; nothing else.
 
-    What JSON would change silently (tuples, other keys, NaN) is refused.
+    What JSON would change silently (tuples, other keys, NaN, subclasses) is refused.
+
+    >>> JsonCodec().encode({"a": [1, None]})
+    b'{"a":[1,null]}'
+
+    Concurrency: holds no state.
     """
 
     codec_id = int(CodecId.JSON)
@@ -34,7 +41,11 @@ class JsonCodec:
         import json  # noqa: PLC0415  # not on the import path of Store
 
         check_plain(value, "json", _refusal, _key_refusal)
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        try:
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        except (ValueError, TypeError, RecursionError) as error:
+            # The interpreter's limits are lower than usual, or a thread altered the value.
+            raise EncodeError("value", type_name(value), message_of(error)) from error
 
     def decode(self, payload: bytes | memoryview, /) -> Any:
         """Return the value.
@@ -47,7 +58,7 @@ class JsonCodec:
         try:
             return json.loads(bytes(payload).decode(), parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            raise DecodeError("", "", f"not JSON: {error}") from error
+            raise DecodeError("", "", f"not JSON: {message_of(error)}") from error
 
 
 def _no_constant(name: str) -> Any:
@@ -56,20 +67,16 @@ def _no_constant(name: str) -> Any:
 
 def _refusal(value: Any) -> str:
     kind = type(value)
-    if kind not in _SCALARS:
-        return "keeps None, bool, int, float, str, list and dict only"
-    if kind is float and value - value != 0:
-        return "keeps finite numbers only"
-    return _text_refusal(value) if kind is str else ""
+    if kind is str:
+        return text_refusal(value)
+    if kind is int:
+        return "" if value.bit_length() <= _MOST_INT_BITS else "keeps integers of 4300 digits only"
+    if kind is float:
+        return "" if value - value == 0 else "keeps finite numbers only"
+    if value is None or kind is bool:
+        return ""
+    return "keeps None, bool, int, float, str, list and dict only"
 
 
 def _key_refusal(key: Any) -> str:
-    return _text_refusal(key) if type(key) is str else "keeps str keys only"
-
-
-def _text_refusal(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "keeps text only that UTF-8 can encode"
-    return ""
+    return text_refusal(key) if type(key) is str else "keeps str keys only"

@@ -8,13 +8,20 @@ from __future__ import annotations
 from typing import Any
 
 from objcache.codecs._ids import CodecId
+from objcache.codecs._wording import type_name
 from objcache.errors import EncodeError
 
 __all__ = ["RawCodec"]
 
 
 class RawCodec:
-    """Stores bytes, bytearray and memoryview as they are; gives back bytes."""
+    """Stores bytes, bytearray and contiguous memoryview as they are; gives back bytes.
+
+    >>> RawCodec().decode(RawCodec().encode(bytearray(b"abc")))
+    b'abc'
+
+    Concurrency: holds no state.
+    """
 
     codec_id = int(CodecId.RAW)
     codec_version = 0
@@ -23,11 +30,21 @@ class RawCodec:
         """Return *value* as bytes.
 
         Raises:
-            EncodeError: it is neither bytes, bytearray nor memoryview.
+            EncodeError: it is neither bytes, bytearray nor a contiguous memoryview.
         """
-        if isinstance(value, bytes | bytearray | memoryview):
+        kind = type(value)
+        if kind is bytes or kind is bytearray:
             return bytes(value)
-        raise EncodeError("value", type(value).__qualname__, "the raw codec takes bytes only")
+        if kind is not memoryview:
+            reason = "the raw codec keeps bytes, bytearray and memoryview only"
+            raise EncodeError("value", type_name(value), reason)
+        try:
+            contiguous = value.c_contiguous
+        except ValueError as error:
+            raise EncodeError("value", "memoryview", "it was released") from error
+        if not contiguous:
+            raise EncodeError("value", "memoryview", "the raw codec keeps contiguous bytes only")
+        return bytes(value)
 
     def decode(self, payload: bytes | memoryview, /) -> bytes:
         """Return *payload* as bytes."""
