@@ -5,7 +5,7 @@ Knows: the types that JSON and msgpack can tell apart. Must not know: their byte
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from objcache.codecs._wording import key_text, type_name
@@ -17,8 +17,6 @@ MAX_DEPTH: Final = 500
 """How deep lists and dicts may nest; what is stored must load again from deep in a program."""
 
 _SMALL: Final = 1 << 63
-
-_Refused = tuple[list[str], Any, str]
 
 
 def check_plain(
@@ -35,64 +33,81 @@ def check_plain(
     Raises:
         EncodeError: with the path to the first part that is refused.
     """
-    try:
-        refused = _Rules(codec, refusal, key_refusal).first_refused(value, set())
-    except RecursionError as error:
-        reason = f"it nests too deeply, lists and dicts may nest {MAX_DEPTH} deep"
-        raise EncodeError("value", type_name(value), reason) from error
-    if refused:
-        # The steps were collected from the inside out: a path costs only where it is needed.
-        steps, culprit, reason = refused
-        raise EncodeError(f"value{''.join(reversed(steps))}", type_name(culprit), reason)
+    if type(value) is list or type(value) is dict:
+        _Walk(value, codec, refusal, key_refusal).check()
+    elif reason := refusal(value):
+        raise EncodeError("value", type_name(value), f"the {codec} codec {reason}")
 
 
-class _Rules:
-    """What one codec keeps."""
+class _Walk:
+    """Goes through a value without recursion: how deep the caller is does not count."""
 
     def __init__(
-        self, codec: str, refusal: Callable[[Any], str], key_refusal: Callable[[Any], str]
+        self,
+        value: Any,
+        codec: str,
+        refusal: Callable[[Any], str],
+        key_refusal: Callable[[Any], str],
     ) -> None:
         self._codec = codec
         self._refusal = refusal
         self._key_refusal = key_refusal
+        self._open: list[Any] = []
+        self._open_ids: set[int] = set()
+        self._rests: list[Iterator[tuple[Any, Any]]] = []
+        self._keys: list[Any] = []
+        self._enter(value)
 
-    def first_refused(self, part: Any, above: set[int]) -> _Refused | None:
-        """Return the steps to the first part that is refused, the part, and why."""
-        kind = type(part)
-        if kind is not list and kind is not dict:
-            reason = self._refusal(part)
-            return ([], part, f"the {self._codec} codec {reason}") if reason else None
-        if id(part) in above:
-            return [], part, "it contains itself"
-        if len(above) == MAX_DEPTH:
-            raise RecursionError
-        above.add(id(part))
-        refused = self._in_list(part, above) if kind is list else self._in_dict(part, above)
-        above.discard(id(part))
-        return refused
+    def check(self) -> None:
+        """Raise EncodeError for the first part that is refused."""
+        while self._open:
+            inner = self._next_container()
+            if inner is None:
+                self._open_ids.discard(id(self._open.pop()))
+                self._rests.pop()
+                self._keys.pop()
+            elif id(inner) in self._open_ids:
+                raise EncodeError(self._path(), type_name(inner), "it contains itself")
+            elif len(self._open) == MAX_DEPTH:
+                reason = f"it nests too deeply, lists and dicts may nest {MAX_DEPTH} deep"
+                raise EncodeError(self._path(1), type_name(self._open[1]), reason)
+            else:
+                self._enter(inner)
 
-    # Most parts are short of a call here: that makes data-only codecs faster by half.
-    def _in_list(self, parts: list[Any], above: set[int]) -> _Refused | None:
-        for number, part in enumerate(parts):
+    def _enter(self, container: Any) -> None:
+        self._open.append(container)
+        self._open_ids.add(id(container))
+        self._rests.append(
+            enumerate(container) if type(container) is list else iter(container.items())
+        )
+        self._keys.append(None)
+
+    def _next_container(self) -> Any:
+        """Return the next list or dict in the innermost open one, past what is kept; or None."""
+        keyed = type(self._open[-1]) is dict
+        for key, part in self._rests[-1]:
+            self._keys[-1] = key
+            if keyed and not (type(key) is str and key.isascii()):
+                self._check_key(key)
             kind = type(part)
+            # Most parts end here, without a call.
             if (kind is str and part.isascii()) or (kind is int and -_SMALL < part < _SMALL):
                 continue
-            if refused := self.first_refused(part, above):
-                refused[0].append(f"[{number}]")
-                return refused
+            if kind is list or kind is dict:
+                return part
+            if reason := self._refusal(part):
+                raise EncodeError(
+                    self._path(), type_name(part), f"the {self._codec} codec {reason}"
+                )
         return None
 
-    def _in_dict(self, parts: dict[Any, Any], above: set[int]) -> _Refused | None:
-        for key, part in parts.items():
-            if not (type(key) is str and key.isascii()) and (reason := self._key_refusal(key)):
-                return [f": key {key_text(key)}"], key, f"the {self._codec} codec {reason}"
-            kind = type(part)
-            if (kind is str and part.isascii()) or (kind is int and -_SMALL < part < _SMALL):
-                continue
-            if refused := self.first_refused(part, above):
-                refused[0].append(f"[{key_text(key)}]")
-                return refused
-        return None
+    def _check_key(self, key: Any) -> None:
+        if reason := self._key_refusal(key):
+            path = f"{self._path(-1)}: key {key_text(key)}"
+            raise EncodeError(path, type_name(key), f"the {self._codec} codec {reason}")
+
+    def _path(self, end: int | None = None) -> str:
+        return "value" + "".join(f"[{key_text(key)}]" for key in self._keys[:end])
 
 
 def text_refusal(text: str) -> str:

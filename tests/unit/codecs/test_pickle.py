@@ -20,7 +20,7 @@ def test_small_buffers_stay_in_the_stream():
         )
 
         assert expected == len(buffers)
-        assert bytes(size) == pickle.loads(payload, buffers=buffers)
+        assert bytes(size) == bytes(pickle.loads(payload, buffers=buffers))
 
 
 def test_scattered_buffers_stay_in_the_stream():
