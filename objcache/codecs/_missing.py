@@ -26,7 +26,7 @@ def decode_failure(error: BaseException, payload: bytes | memoryview) -> DecodeE
         frame = _frame_of_value(error)
         if frame is not None and not _is_import(frame):
             return DecodeError(*_owner(frame, reason))
-        if frame is not None or isinstance(error, ImportError | AttributeError):
+        if frame is not None or isinstance(error, ImportError | AttributeError | SyntaxError):
             for module, name in names_in(payload):
                 if not _is_loaded(module, name):
                     return DecodeError(module, name, reason)
@@ -75,6 +75,9 @@ def _owner(frame: FrameType, reason: str) -> tuple[str, str, str]:
 def _is_loaded(module: str, name: str) -> bool:
     """Whether a name that the failed load may have looked up is there; imports nothing."""
     found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return found is not None
+    try:
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception:  # noqa: BLE001  # a module's own __getattr__ may raise anything
+        return False
+    return True

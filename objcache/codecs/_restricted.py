@@ -258,9 +258,7 @@ class _Unpickler(_Base):
         found = self._names.target(module, name)
         full_name = ".".join(found)
         if self._names.lists(full_name):
-            return self._resolved(
-                *((module, name) if found == (module, name) else _split(full_name))
-            )
+            return self._resolved(*(found if found == (module, name) else _split(full_name)))
         if full_name == _GETATTR:
             return self._attribute
         if full_name == _TEXT_ENCODER:

@@ -19,6 +19,7 @@ _EXTENDED: Final = frozenset(
         *("date", "time", "timedelta", "timezone", "Decimal", "Fraction", "range"),
         *("PurePosixPath", "PureWindowsPath", "PosixPath", "WindowsPath"),
         *("IPv4Address", "IPv6Address", "IPv4Network", "IPv6Network", "enum", "namedtuple"),
+        *("IPv4Interface", "IPv6Interface"),
     }
 )
 

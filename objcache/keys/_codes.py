@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "ALL_64_BITS",
     "AWARE_DATETIME",
     "BIG_NEGATIVE",
     "BIG_POSITIVE",
@@ -19,9 +20,15 @@ __all__ = [
     "FALSE",
     "FLOAT",
     "INT_ZERO",
+    "LONG_LENGTH",
+    "LONG_LENGTH_BYTES",
     "MAX_DEPTH",
+    "MICROS_MAX",
+    "MICROS_MIN",
     "NAIVE_DATETIME",
+    "NAN_BITS",
     "NONE",
+    "SIGN_BIT",
     "STR",
     "TRUE",
     "TUPLE",
@@ -47,5 +54,19 @@ EXTENSION: Final = 0x50
 END: Final = 0x00
 ESCAPE: Final = 0xFF
 
+LONG_LENGTH: Final = 0xFF
+"""The length byte of an integer of 255 bytes and more: its true length follows."""
+LONG_LENGTH_BYTES: Final = 4
+
+SIGN_BIT: Final = 1 << 63
+ALL_64_BITS: Final = (1 << 64) - 1
+NAN_BITS: Final = ALL_64_BITS
+"""The one NaN, as written: behind every other float."""
+
+MICROS_MIN: Final = -62135596800000000
+"""0001-01-01 in microseconds since 1970."""
+MICROS_MAX: Final = 253402300799999999
+"""The last microsecond of 9999."""
+
 MAX_DEPTH: Final = 100
-"""How deep tuples may nest in a key."""
+"""How deep tuples and values with parts may nest in a key."""

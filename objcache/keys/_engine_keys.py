@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple, NewType
 from blake3 import blake3
 
 from objcache.errors import KeyEncodingError
-from objcache.keys._decode import decode_key
+from objcache.keys._codes import EXTENSION, STR
+from objcache.keys._decode import decode_key, decode_ordered_key
 from objcache.keys._encode import encode_key, is_ordered
 from objcache.protocols import MISSING
 
@@ -40,12 +41,14 @@ DIGEST_BYTES: Final = 16
 _KEPT_BYTES: Final = ENGINE_KEY_LIMIT - DIGEST_BYTES
 _MAX_PREFIX_BYTES: Final = 200
 
-# On disk. Never renumber, never reuse, only append: docs/design/keys.md, "Sections".
+# On disk. Never renumber, never reuse, only append: docs/design/keys.md, "Engine keys".
 ORDERED: Final = b"\x10"
 UNORDERED: Final = b"\x11"
 _BEHIND: Final = b"\x12"
 _NAMESPACE: Final = b"\x20"
 _LONG_NAMESPACE: Final = b"\x21"
+
+_TEXT: Final = ORDERED + bytes((STR,))
 
 
 class KeyRange(NamedTuple):
@@ -69,15 +72,28 @@ def engine_key(prefix: bytes, key: object) -> tuple[EncodedKey, bytes]:
     Raises:
         KeyEncodingError: *key* cannot be a key.
     """
+    if type(key) is str and len(key) < ENGINE_KEY_LIMIT and "\0" not in key:
+        # Flat, as most keys are text: bench/workloads/get_hit.py; oracle: the rest below.
+        try:
+            full = prefix + _TEXT + key.encode() + b"\0"
+        except UnicodeEncodeError:
+            pass  # lone surrogates
+        else:
+            if len(full) < ENGINE_KEY_LIMIT:
+                return full, b""  # type: ignore[return-value]  # calling a NewType costs too much
     encoded = encode_key(key)
-    kind = type(key)
-    if kind is str or kind is int or kind is bytes or is_ordered(key):
-        full = prefix + ORDERED + encoded
-        # A shortened key has exactly the limit's length, a whole one never: no two collide.
-        if len(full) < ENGINE_KEY_LIMIT:
-            return EncodedKey(full), b""
-        return EncodedKey(full[:_KEPT_BYTES] + _digest(encoded)), encoded
-    return EncodedKey(prefix + UNORDERED + _digest(encoded)), encoded
+    # Most keys lack the byte of extensions, which spares the walk over their types.
+    if EXTENSION in encoded and not is_ordered(key):
+        return EncodedKey(prefix + UNORDERED + _digest(encoded)), encoded
+    full = prefix + ORDERED + encoded
+    # A shortened key has exactly the limit's length, a whole one never: no two collide.
+    if len(full) < ENGINE_KEY_LIMIT:
+        return full, b""  # type: ignore[return-value]  # calling a NewType costs too much
+    return _shortened(full, encoded), encoded
+
+
+def _shortened(full: bytes, encoded: bytes) -> EncodedKey:
+    return EncodedKey(full[:_KEPT_BYTES] + _digest(encoded))
 
 
 def needs_full_key(prefix_length: int, located: bytes) -> bool:
@@ -96,16 +112,28 @@ def key_of(prefix_length: int, located: bytes, full_key: bytes) -> Any:
         full_key: the full encoded key of the record, b"" if it keeps none.
 
     Raises:
-        KeyEncodingError: the bytes are no key, or the full key does not belong there.
+        KeyEncodingError: the bytes are no key, the full key is missing or does not belong
+            there, or the key needs a class whose module is not loaded.
     """
+    section = located[prefix_length : prefix_length + 1]
     if not full_key:
+        if section == ORDERED and len(located) < ENGINE_KEY_LIMIT:
+            return decode_ordered_key(located[prefix_length + 1 :])
         if needs_full_key(prefix_length, located):
             raise KeyEncodingError("the record of a shortened key lacks its full key")
-        return decode_key(located[prefix_length + 1 :])
-    key = decode_key(full_key)
-    if engine_key(located[:prefix_length], key) != (located, full_key):
-        raise KeyEncodingError("the full key of a record does not belong to where it lies")
-    return key
+        raise KeyEncodingError("an engine key lies in no section of keys")
+    # Compared before it is decoded: only a key that belongs here may look for a class.
+    prefix = located[:prefix_length]
+    if section == UNORDERED:
+        if located == prefix + UNORDERED + _digest(full_key):
+            key = decode_key(full_key)
+            if not is_ordered(key):
+                return key
+    else:
+        full = prefix + ORDERED + full_key
+        if len(full) >= ENGINE_KEY_LIMIT and located == _shortened(full, full_key):
+            return decode_ordered_key(full_key)
+    raise KeyEncodingError("the full key of a record does not belong to where it lies")
 
 
 def namespace_prefix(names: tuple[Any, ...]) -> bytes:
@@ -116,7 +144,8 @@ def namespace_prefix(names: tuple[Any, ...]) -> bytes:
     """
     for name in names:
         if type(name) is not str or not name:
-            raise KeyEncodingError(f"a namespace is named by a non-empty str, not {name!r}")
+            given = "an empty one" if type(name) is str else f"a {type(name).__name__}"
+            raise KeyEncodingError(f"a namespace is named by a non-empty str, not {given}")
     encoded = encode_key(names)
     if len(encoded) < _MAX_PREFIX_BYTES:
         return _NAMESPACE + encoded
@@ -126,9 +155,13 @@ def namespace_prefix(names: tuple[Any, ...]) -> bytes:
 def successor(prefix: bytes) -> bytes:
     """Return the smallest bytes greater than all that begin with *prefix*.
 
-    *prefix* must have a byte below 0xFF: every section byte and type code is.
+    Raises:
+        KeyEncodingError: there is none, as *prefix* has no byte below 0xFF; every section byte
+            and type code is.
     """
     stripped = prefix.rstrip(b"\xff")
+    if not stripped:
+        raise KeyEncodingError("no bytes are greater than all that begin with this prefix")
     return stripped[:-1] + bytes((stripped[-1] + 1,))
 
 
@@ -171,7 +204,7 @@ def prefix_range(prefix: bytes, key_prefix: object) -> KeyRange:
     """
     if type(key_prefix) not in {tuple, str, bytes}:
         raise KeyEncodingError(
-            f"a prefix is a tuple, str or bytes, not {type(key_prefix).__name__}: {key_prefix!r}"
+            f"a prefix is a tuple, str or bytes, not of type {type(key_prefix).__name__}"
         )
     begin = _bound(key_prefix)[:-1]  # without its terminator
     low, full_low = _low(prefix, begin)
@@ -183,11 +216,12 @@ def prefix_range(prefix: bytes, key_prefix: object) -> KeyRange:
 
 
 def _bound(key: object) -> bytes:
+    encoded = encode_key(key)
     if not is_ordered(key):
         raise KeyEncodingError(
             f"a {type(key).__name__} has no place in the order of keys, so it bounds no range"
         )
-    return encode_key(key)
+    return encoded
 
 
 def _low(prefix: bytes, bound: bytes) -> tuple[bytes, bytes | None]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import enum
 import math
+import pathlib
 import struct
+import typing
 
 import pytest
 from hypothesis import example, given
@@ -16,15 +20,57 @@ from objcache.keys import (
     decode_key,
     encode_key,
     engine_key,
+    is_ordered,
     key_of,
     needs_full_key,
     prefix_range,
     range_of,
     section_range,
+    successor,
 )
+from objcache.keys._decode import decode_ordered_key
 from objcache.protocols import MISSING
 
 UTC = datetime.UTC
+
+
+class Color(enum.Enum):
+    """A plain enum."""
+
+    RED = 1
+    GREEN = "g"
+
+
+class Mode(enum.Flag):
+    """A flag."""
+
+    READ = 1
+    WRITE = 2
+    RUN = 4
+
+
+class Point(typing.NamedTuple):
+    """A named tuple."""
+
+    x: object
+    y: object
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    """A frozen dataclass."""
+
+    name: object
+    inner: object
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slotted:
+    """A frozen dataclass with slots."""
+
+    value: object
+
+
 any_int = st.one_of(
     st.integers(),
     st.integers(-(2**70), 2**70),
@@ -49,15 +95,35 @@ scalars = st.one_of(
 ordered_keys = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4).map(tuple), max_leaves=8
 )
-unordered_keys = st.one_of(
-    st.frozensets(scalars, max_size=4),
+zones = st.integers(-1439, 1439).map(
+    lambda minutes: datetime.timezone(datetime.timedelta(minutes=minutes))
+)
+simple_unordered = st.one_of(
     st.decimals(allow_nan=False),
     st.fractions(),
     st.dates(),
-    st.times(),
+    st.times(timezones=st.none() | zones),
     st.timedeltas(),
+    zones,
     st.complex_numbers(allow_nan=False),
     st.ip_addresses(),
+    st.builds(range, st.integers(), st.integers(), st.integers(1)),
+    st.lists(st.sampled_from(["a", "..", "c:", "/", "\\"])).map(
+        lambda names: pathlib.PurePosixPath(*names)
+    ),
+    st.sampled_from(Color),
+    st.integers(0, 7).map(Mode),
+)
+unordered_keys = st.recursive(
+    simple_unordered,
+    lambda inner: st.one_of(
+        st.frozensets(inner | scalars, max_size=4),
+        st.builds(Point, inner, scalars),
+        st.builds(Frozen, scalars, inner),
+        st.builds(Slotted, inner),
+        st.tuples(scalars, inner),
+    ),
+    max_leaves=4,
 )
 keys = st.one_of(ordered_keys, unordered_keys, st.tuples(scalars, unordered_keys))
 
@@ -68,6 +134,8 @@ def typed(key):
         return type(key), [typed(part) for part in key]
     if isinstance(key, frozenset):
         return type(key), [typed(part) for part in sorted(key, key=encode_key)]
+    if dataclasses.is_dataclass(key):
+        return type(key), [typed(getattr(key, field.name)) for field in dataclasses.fields(key)]
     return type(key), key
 
 
@@ -75,6 +143,9 @@ def typed(key):
 @example(("a\0b", b"\0", None, ((None,), ()), -0.0))
 @example(math.inf)
 @example("\ud800")
+@example((datetime.datetime.min, datetime.datetime.max, datetime.datetime.max.replace(tzinfo=UTC)))
+@example(frozenset({frozenset(), (None, frozenset({None})), Mode(0)}))
+@example(Frozen(-(2**2048), Point(None, None)))
 def test_every_key_comes_back_with_its_types(key):
     """decode(encode(key)) is the key, with every type in it."""
     decoded = decode_key(encode_key(key))
@@ -174,17 +245,47 @@ def test_any_bytes_decode_or_are_refused(content):
     assert content == encode_key(key)
 
 
-@given(ordered_keys, st.integers(0, 3), st.binary(min_size=1, max_size=2))
-def test_altered_encodings_decode_or_are_refused(key, position, noise):
-    """The same holds for bytes that are almost a key."""
-    encoded = encode_key(key)
-    altered = encoded[:position] + noise + encoded[position + 1 :]
-    try:
-        decoded = decode_key(altered)
-    except KeyEncodingError:
-        return
+fragments = st.one_of(
+    st.binary(min_size=1, max_size=3),
+    st.sampled_from([b"\x50", b"\x05", b"\x00", b"\x00\xff", b"\x1d", b"\x0b\x00", b"\x21"]),
+    st.sampled_from(
+        [b"\x50%b\x00\x05" % name for name in (b"enum", b"dataclass", b"namedtuple", b"frozenset")]
+        + [b"\x50%b\x00\x05" % name for name in (b"time", b"timezone", b"Fraction", b"range")]
+    ),
+    st.sampled_from([Color, Mode, Point, Frozen, Slotted, int, pathlib.Path]).map(
+        lambda kind: encode_key(kind.__module__) + encode_key(kind.__qualname__)
+    ),
+    st.one_of(scalars, st.sampled_from(["RED", "name", "inner", "value"])).map(encode_key),
+)
 
-    assert altered == encode_key(decoded)
+
+@given(st.lists(fragments, max_size=10).map(b"".join))
+def test_any_pieces_decode_or_are_refused(content):
+    """The same holds for bytes put together from pieces of keys."""
+    test_any_bytes_decode_or_are_refused.hypothesis.inner_test(content)
+
+
+@given(keys, st.data())
+def test_altered_encodings_decode_or_are_refused(key, data):
+    """The same holds for a key with bytes replaced, left out, or put in anywhere."""
+    encoded = encode_key(key)
+    begin = data.draw(st.integers(0, len(encoded)))
+    end = data.draw(st.integers(begin, min(len(encoded), begin + 3)))
+    noise = data.draw(st.binary(max_size=3) | st.sampled_from([b"\x00", b"\xff", b"\x50", b"\x14"]))
+
+    test_any_bytes_decode_or_are_refused.hypothesis.inner_test(
+        encoded[:begin] + noise + encoded[end:]
+    )
+
+
+@given(keys)
+def test_the_decoder_of_ordered_keys_knows_no_others(key):
+    """It reads each ordered key, and refuses every other one before it looks at its parts."""
+    if is_ordered(key):
+        assert typed(key) == typed(decode_ordered_key(encode_key(key)))
+    else:
+        with pytest.raises(KeyEncodingError, match="type code 0x50"):
+            decode_ordered_key(encode_key(key))
 
 
 long_keys = st.one_of(
@@ -223,6 +324,48 @@ def test_megabyte_strings_are_keys():
     assert one == key_of(0, *engine_key(b"", one))
 
 
+@given(
+    prefixes,
+    st.one_of(any_text, st.text(st.sampled_from("a\0é\ud800"), min_size=495, max_size=512)),
+)
+@example(b"", "x" * 507)
+@example(b"", "x" * 508)
+@example(b"", "x" * 507 + "é")
+def test_the_flat_path_for_text_is_the_general_one(prefix, text):
+    """A text key lies where every other key would lie."""
+    encoded = encode_key(text)
+    located, full = engine_key(prefix, text)
+
+    if len(prefix) + 1 + len(encoded) <= 510:
+        assert (prefix + b"\x10" + encoded, b"") == (located, full)
+    else:
+        assert (511, encoded) == (len(located), full)
+        assert (prefix + b"\x10" + encoded)[:495] == located[:495]
+
+
+@given(prefixes, keys, keys)
+def test_keys_without_an_order_come_last(prefix, one, other):
+    """Every key without an order lies behind every key that has one."""
+    if is_ordered(one) and not is_ordered(other):
+        assert engine_key(prefix, one)[0] < engine_key(prefix, other)[0]
+
+
+@given(st.binary(max_size=6))
+@example(b"a\xff\xff")
+def test_successor_is_the_least_greater_bytes(prefix):
+    """It is greater than all that begins with the prefix, and nothing lies between."""
+    if not prefix.strip(b"\xff"):
+        with pytest.raises(KeyEncodingError):
+            successor(prefix)
+        return
+    found = successor(prefix)
+
+    assert prefix + b"\xff" * 20 < found
+    assert not found.startswith(prefix)
+    assert prefix.startswith(found[:-1])
+    assert prefix[len(found) - 1] + 1 == found[-1]
+
+
 @given(long_keys, long_keys)
 def test_shortened_keys_sort_with_their_prefix(left, right):
     """Engine keys sort as keys do, but where two shortened ones share all that was kept."""
@@ -246,6 +389,11 @@ bounds = st.one_of(st.just(MISSING), long_keys, ordered_keys)
 
 
 @given(prefixes, bounds, bounds, st.lists(st.one_of(long_keys, ordered_keys), max_size=8))
+@example(b"", b"x" * 495, MISSING, [b"x" * size for size in range(490, 530)])
+@example(b"", MISSING, b"x" * 495, [b"x" * size for size in range(490, 530)])
+@example(b"", b"x" * 515, b"x" * 520, [b"x" * size for size in range(490, 530)])
+@example(b"", b"\xff" * 515, MISSING, [b"\xff" * size for size in range(490, 530)])
+@example(b"", MISSING, b"\xff" * 515, [*(b"\xff" * size for size in range(490, 530)), "", "x"])
 def test_ranges_hold_exactly_their_keys(prefix, start, stop, some):
     """A range covers start <= key < stop, also where bounds or keys are too long for the engine."""
     key_range = range_of(prefix, start, stop)
@@ -273,6 +421,9 @@ def test_tuple_prefixes_hold_exactly_their_keys(prefix, first, some):
     st.one_of(st.text("a\0é", max_size=4), st.binary(max_size=3)),
     st.lists(st.text("a\0éz", max_size=6)),
 )
+@example(b"x" * 500, ["x" * 490, "x" * 499, "x" * 501, "x" * 600, "x" * 499 + "y", "y"])
+@example("x" * 500, ["x" * 490, "x" * 499, "x" * 501, "x" * 600, "x" * 499 + "y", "y"])
+@example(b"\xff" * 500, ["x"])
 def test_text_prefixes_hold_exactly_their_keys(first, some):
     """A str or bytes prefix covers the keys of its type that begin with it."""
     key_range = prefix_range(b"", first)
@@ -287,10 +438,31 @@ def test_nesting_is_bounded_both_ways():
     key = ()
     for _ in range(150):
         key = (key,)
-    with pytest.raises(KeyEncodingError, match="nest deeper than 100"):
+    with pytest.raises(KeyEncodingError, match="nests deeper than 100"):
         encode_key(key)
-    with pytest.raises(KeyEncodingError):
+    with pytest.raises(KeyEncodingError, match="nested deeper than 100"):
         decode_key(b"\x05" * 150 + b"\x00" * 150)
+
+
+@pytest.mark.parametrize("wrap", [lambda key: (key,), lambda key: frozenset({key})])
+def test_the_deepest_key_comes_back(wrap):
+    """A hundred levels go in and come out; one more is refused, whatever the containers are."""
+    key = 1
+    for _ in range(100):
+        key = wrap(key)
+
+    assert key == decode_key(encode_key(key))
+    with pytest.raises(KeyEncodingError, match="nests deeper than 100"):
+        encode_key(wrap(key))
+
+
+def test_bounds_may_nest_as_deep_as_they_like():
+    """A bound that is too deep for a key is refused as such, not by the interpreter."""
+    key = ()
+    for _ in range(100_000):
+        key = (key,)
+    with pytest.raises(KeyEncodingError, match="nests deeper than 100"):
+        range_of(b"", key, MISSING)
 
 
 def test_float_encoding_is_the_published_one():

@@ -12,7 +12,7 @@ from enum import IntEnum
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from objcache.codecs import JsonCodec, MsgpackCodec, RawCodec, codec_by_name
@@ -51,6 +51,7 @@ def nested(depth, kind=list):
     return value
 
 
+@settings(max_examples=60)
 @given(json_values)
 @example([2**14_284 - 1, -0.0, 1e308, 5e-324, "", {}, []])
 @example({"": {"\x00": "\U0001f600\u2028"}})
@@ -61,6 +62,7 @@ def test_json_gives_back_what_it_took(value):
     assert repr(value) == repr(codec.decode(memoryview(codec.encode(value))))
 
 
+@settings(max_examples=60)
 @given(msgpack_values)
 @example({None: 1, True: 2, 2.5: 3, b"\xff": 4, "": 5, -(2**63): 2**64 - 1})
 @example([b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff", 0x04FF, "\xff", math.inf, -0.0])
@@ -278,6 +280,7 @@ def test_hostile_json_is_refused(payload):
         JsonCodec().decode(payload)
 
 
+@settings(max_examples=60)
 @given(st.binary() | st.builds(bytes.__add__, st.sampled_from(TIMESTAMPS), st.binary(max_size=9)))
 def test_any_bytes_decode_or_are_refused(content):
     """Garbage gives plain data or a DecodeError, nothing else."""
@@ -291,6 +294,7 @@ def test_any_bytes_decode_or_are_refused(content):
             assert type(value) in {type(None), bool, int, float, str, bytes, list, dict}
 
 
+@settings(max_examples=60)
 @given(msgpack_values, st.integers(0, 200), st.integers(0, 255))
 def test_altered_msgpack_decodes_or_is_refused(value, position, byte):
     """One altered byte gives another value or a DecodeError."""

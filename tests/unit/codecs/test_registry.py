@@ -85,6 +85,7 @@ def test_codecs_of_ones_own_are_taken(codec):
         (Custom(200.0), "codec_id=200.0 of Custom is outside"),
         (Custom(200, -1), "codec_version=-1 of Custom is outside 0 to 255"),
         (Custom(200, 256), "codec_version=256 of Custom is outside 0 to 255"),
+        (Custom(200, True), "codec_version=True of Custom is outside 0 to 255"),
         (Custom(200, "1"), "codec_version='1' of Custom is outside 0 to 255"),
         (RawCodec(), "codec_id=0 of RawCodec is outside"),
     ],

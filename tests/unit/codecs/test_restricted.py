@@ -6,6 +6,7 @@ Each attack is also run without the list, where it succeeds: what is refused her
 from __future__ import annotations
 
 import copyreg
+import functools
 import pickle
 import sys
 import types
@@ -275,14 +276,42 @@ def test_code_of_unlisted_classes_does_not_run(attack):
     assert [] == RAN
 
 
-def test_nothing_is_called_before_all_names_are_checked():
+@pytest.mark.parametrize(
+    "last",
+    [
+        name("os", "system"),
+        called(name("builtins", "getattr"), name(HERE, "Constructed"), text("__new__")),
+        called(name("builtins", "getattr"), b"N", text("x")),
+        called(name("_codecs", "encode"), text("x"), text("zlib")),
+    ],
+)
+def test_nothing_is_called_before_all_names_are_checked(last):
     """A pickle that ends in a name outside the list has not even made its listed objects."""
     RAN.clear()
-    payload = stream(called(name(HERE, "Constructed"), text("x")), b"0", name("os", "system"))
+    payload = stream(called(name(HERE, "Constructed"), text("x")), b"0", last)
     with pytest.raises(UntrustedTypeError):
         restricted(payload, [Constructed])
 
     assert [] == RAN
+
+
+def test_aliases_of_a_class_open_none_of_its_attributes(monkeypatch):
+    """What getattr leads to is listed under the class's own name, not under another one."""
+    monkeypatch.setitem(globals(), "alias", Fed)
+    monkeypatch.setattr(Fed, "tool", functools.partial(run), raising=False)
+    get = called(name("builtins", "getattr"), name(HERE, "alias"), text("tool"))
+    with pytest.raises(UntrustedTypeError, match=r"Fed\.tool"):
+        restricted(stream(get), [Fed, f"{HERE}.alias", f"{HERE}.alias.tool"])
+
+
+def test_names_are_translated_once(monkeypatch):
+    """A pickle that changes its protocol on the way has its names looked up as they were checked."""
+    module = types.ModuleType("commands")
+    module.getoutput = type("getoutput", (), {"__module__": "commands"})
+    monkeypatch.setitem(sys.modules, "commands", module)
+    payload = stream(b"\x80\x02", old_name("commands", "getoutput"))
+
+    assert module.getoutput is restricted(payload, ["commands.getoutput"])
 
 
 REFUSED = {
@@ -847,7 +876,7 @@ fragments = st.sampled_from(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(st.lists(fragments, max_size=14))
 def test_no_sequence_of_opcodes_gets_out(opcodes):
     """Whatever the opcodes: nothing unlisted runs, and no class is altered."""
