@@ -144,7 +144,7 @@ GOLDEN = [
 ]
 
 
-@pytest.mark.parametrize(("key", "expected"), GOLDEN, ids=lambda part: str(part)[:30])
+@pytest.mark.parametrize(("key", "expected"), GOLDEN)
 def test_key_bytes_are_frozen(key, expected):
     """Each type is encoded as it always was, and read back from these bytes."""
     decoded = decode_key(bytes.fromhex(expected))
