@@ -19,7 +19,10 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in {"click", "rich"}:
             raise
-        missing = MissingExtraError("the command line", "click and rich", "cli")
+        missing = MissingExtraError("the command line", "click", "cli")
         print(f"objcache: error: {missing}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("objcache: interrupted", file=sys.stderr)
+        return 130
     return run(arguments)

@@ -1,223 +1,313 @@
-"""What the demo computes: the structure of Python source files.
+"""What the demo computes for each file: the structure of Python source.
 
-Knows: Python's grammar. Must not know: terminals, stores.
+Knows: Python's grammar. Must not know: files, terminals, stores.
 """
 
 from __future__ import annotations
 
 import ast
-import copy
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+import math
+import warnings
+from collections.abc import Iterator
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-__all__ = ["FileAnalysis", "FunctionAnalysis", "TreeAnalysis", "analyse_source", "analyse_tree"]
+__all__ = ["FileAnalysis", "FunctionAnalysis", "analyse_source"]
 
-_BRANCHES = (
+_BRANCHES: Final = (
     *(ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.Assert),
-    *(ast.comprehension, ast.match_case, ast.With, ast.AsyncWith),
+    ast.match_case,
 )
-_BLOCKS = (
-    *(ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.With, ast.AsyncWith, ast.Match),
+_BLOCKS: Final = (
+    *(ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TryStar, ast.With, ast.AsyncWith),
+    ast.Match,
 )
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_SMALLEST_CLONE_NODES = 60
+_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
+_DEFINITIONS: Final = (*_FUNCTIONS, ast.ClassDef)
+
+# Notation without a meaning of its own: neither operator nor operand for Halstead.
+_SILENT: Final = (
+    *(ast.Expr, ast.arguments, ast.Name, ast.arg, ast.Constant, ast.keyword),
+    ast.expr_context,
+)
+# Where a name is bound by a plain string; `alias` is left out: what is imported is no local name.
+_BINDS_BY_TEXT: Final = {
+    "arg": "arg",
+    "ClassDef": "name",
+    "ExceptHandler": "name",
+    "FunctionDef": "name",
+    "AsyncFunctionDef": "name",
+    "MatchAs": "name",
+    "MatchMapping": "rest",
+    "MatchStar": "name",
+    "Name": "id",
+}
+# What a copy may differ in, or what says nothing: types, load or store, u"" or "".
+_IGNORED_FIELDS: Final = frozenset({"annotation", "ctx", "kind", "returns", "type_comment"})
+_SMALLEST_COPY_NODES: Final = 60
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class FunctionAnalysis(NamedTuple):
-    """One function: where it is, how it branches, and a fingerprint of its shape."""
+    """One function, with the functions inside it.
+
+    Attributes:
+        name: with the names of the classes and functions around it.
+        line: where it begins.
+        lines: how long it is.
+        complexity: McCabe's (1976): decisions plus one.
+        depth: how deep blocks nest; an `elif` is on the level of its `if`.
+        volume: Halstead's (1977): words times the bits that one word takes.
+        shape: equal for copies that differ in names of local variables, docstrings,
+            annotations and layout only; "" for functions too small to be called a copy.
+    """
 
     name: str
     line: int
     lines: int
     complexity: int
     depth: int
+    volume: int
     shape: str
 
 
 class FileAnalysis(NamedTuple):
-    """One source file."""
+    """One source file.
+
+    Attributes:
+        module: its dotted name; of a package the name alone.
+        lines: of the file.
+        classes: how many it defines, at whatever level.
+        functions: those of classes and functions too.
+        imports: what is imported when the module is loaded, resolved to absolute names.
+        late_imports: what is imported later or never: in functions, for type checkers.
+        problem: why it does not parse; "" if it does.
+        fingerprint: equal for equal analyses.
+    """
 
     module: str
     lines: int
     classes: int
     functions: tuple[FunctionAnalysis, ...]
     imports: tuple[str, ...]
+    late_imports: tuple[str, ...]
     problem: str
+    fingerprint: str
 
 
-class TreeAnalysis(NamedTuple):
-    """All files together."""
-
-    most_complex: list[tuple[str, FunctionAnalysis]]
-    most_imported: list[tuple[str, int]]
-    cycles: list[list[str]]
-    clones: list[list[str]]
-    histogram: dict[str, int]
-
-
-def analyse_source(module: str, source: str) -> FileAnalysis:
-    """Analyse one file: cyclomatic complexity (McCabe 1976), nesting, shape of each function, imports.
+def analyse_source(module: str, source: bytes) -> FileAnalysis:
+    """Analyse one file: its functions and what it imports.
 
     Args:
-        module: the dotted name, which relative imports are resolved against; a package ends
-            in `.__init__`.
-        source: the text of the file.
+        module: the dotted name, which relative imports are resolved against; that of a package
+            ends in `.__init__`.
+        source: the content of the file; its encoding is what its first lines say (PEP 263).
 
-    Cost: tens of milliseconds for a large file; that is why the demo memoizes it.
+    Cost: some ten milliseconds for a thousand lines; that is why the demo memoizes it.
     """
-    lines = source.count("\n") + 1
+    lines = len(source.splitlines())
+    functions: list[FunctionAnalysis] = []
+    classes, problem = 0, ""
+    imports: tuple[set[str], set[str]] = (set(), set())
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError) as error:
-        return FileAnalysis(module, lines, 0, (), (), f"{type(error).__name__}: {error}")
-    functions = tuple(
-        FunctionAnalysis(
-            name,
-            node.lineno,
-            (node.end_lineno or node.lineno) - node.lineno + 1,
-            _complexity(node),
-            _depth(node),
-            _shape(node),
-        )
-        for name, node in _functions(tree, "")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the code that is analysed: not the user's
+            tree = ast.parse(source)
+    except SyntaxError as error:
+        problem = f"{type(error).__name__}: {error.msg} (line {error.lineno})"
+    except ValueError as error:
+        problem = f"{type(error).__name__}: {error}"
+    except (RecursionError, MemoryError) as error:
+        # Which of the two, and its text, differ between versions of the parser.
+        problem = f"{type(error).__name__}: nests too deeply"
+    else:
+        for name, definition in _definitions(tree):
+            if isinstance(definition, ast.ClassDef):
+                classes += 1
+            else:
+                functions.append(_analyse_function(name, definition))
+        for target, late in _imports(tree, module):
+            imports[late].add(target)
+        imports[True].difference_update(imports[False])
+    found = (
+        *(module.removesuffix(".__init__"), lines, classes, tuple(functions)),
+        *(tuple(sorted(imports[False])), tuple(sorted(imports[True])), problem),
     )
-    classes = sum(isinstance(node, ast.ClassDef) for node in ast.walk(tree))
-    imports = tuple(sorted(set(_imports(tree, module))))
-    return FileAnalysis(module.removesuffix(".__init__"), lines, classes, functions, imports, "")
+    return FileAnalysis(*found, blake2b(repr(found).encode(), digest_size=16).hexdigest())
 
 
-def _functions(
-    node: ast.AST, prefix: str
-) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, _FUNCTIONS):
-            yield prefix + child.name, child
-            yield from _functions(child, f"{prefix}{child.name}.")
-        elif isinstance(child, ast.ClassDef):
-            yield from _functions(child, f"{prefix}{child.name}.")
-        else:
-            yield from _functions(child, prefix)
+def _definitions(tree: ast.Module) -> Iterator[tuple[str, _Function | ast.ClassDef]]:
+    """All functions and classes with their dotted names, in the order of the source."""
+    # A stack of one's own here and below: source may nest deeper than Python's calls may.
+    stack: list[tuple[str, ast.AST]] = [("", tree)]
+    while stack:
+        prefix, node = stack.pop()
+        if isinstance(node, _DEFINITIONS):
+            name = prefix + node.name
+            yield name, node
+            prefix = f"{name}."
+        children = [
+            child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)
+        ]
+        stack += [(prefix, child) for child in reversed(children)]
 
 
-def _complexity(function: ast.AST) -> int:
-    """Decisions plus one."""
-    total = 1
-    for node in ast.walk(function):
-        if isinstance(node, ast.BoolOp):
-            total += len(node.values) - 1
-        elif isinstance(node, _BRANCHES) and not isinstance(node, ast.With | ast.AsyncWith):
-            total += 1
-    return total
-
-
-def _depth(node: ast.AST) -> int:
-    """How deep blocks nest."""
-    deepest = 0
-    for child in ast.iter_child_nodes(node):
-        # An `elif` is written as an `if` inside an `else`, and read on one level.
-        is_elif = isinstance(node, ast.If) and [child] == node.orelse and isinstance(child, ast.If)
-        deepest = max(deepest, _depth(child) - is_elif)
-    return deepest + isinstance(node, _BLOCKS)
-
-
-def _shape(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-    """A fingerprint that ignores names, docstrings and positions: equal for copied functions.
-
-    "" for functions of a few words, which are alike without being copied.
-    """
-    node = copy.deepcopy(function)
-    if ast.get_docstring(node, clean=False) is not None:
-        node.body = node.body[1:] or [ast.Pass()]
-    if sum(1 for _ in ast.walk(node)) < _SMALLEST_CLONE_NODES:
-        return ""
-    names: dict[str, str] = {}
-    for part in ast.walk(node):
-        if isinstance(part, ast.Name):
-            part.id = names.setdefault(part.id, f"v{len(names)}")
-        elif isinstance(part, ast.arg):
-            part.arg = names.setdefault(part.arg, f"v{len(names)}")
-            part.annotation = None
-    node.name = ""
-    return blake2b(ast.dump(node).encode(), digest_size=12).hexdigest()
-
-
-def _imports(tree: ast.AST, module: str) -> Iterator[str]:
-    package = module.split(".")[:-1]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            yield ".".join([*base, *((node.module or "").split(".") if node.module else [])])
-
-
-def analyse_tree(files: Iterable[FileAnalysis]) -> TreeAnalysis:
-    """Put the analyses of all *files* together."""
-    parsed = {file.module: file for file in files if not file.problem}
-    graph = {
-        module: sorted({target for name in file.imports if (target := _known(name, parsed))})
-        for module, file in parsed.items()
-    }
-    imported = Counter(target for targets in graph.values() for target in targets)
-    located = [(module, function) for module, file in parsed.items() for function in file.functions]
-    located.sort(key=lambda found: -found[1].complexity)
-    shapes = defaultdict(list)
-    for module, function in located:
-        if function.shape:
-            shapes[function.shape].append(f"{module}.{function.name}")
-    clones = sorted((names for names in shapes.values() if len(names) > 1), key=len, reverse=True)
-    histogram = Counter(_bucket(function.complexity) for _, function in located)
-    return TreeAnalysis(
-        most_complex=located[:8],
-        most_imported=imported.most_common(8),
-        cycles=sorted(_cycles(graph), key=len, reverse=True),
-        clones=clones,
-        histogram={name: histogram[name] for name in ("1", "2-5", "6-10", "11-20", "21-50", "51+")},
-    )
-
-
-def _known(name: str, modules: dict[str, FileAnalysis]) -> str | None:
-    """The module that an import loads: `a.b.c` may be an attribute of `a.b`."""
-    while name and name not in modules:
-        name = name.rpartition(".")[0]
-    return name or None
-
-
-def _bucket(complexity: int) -> str:
-    for largest, name in ((1, "1"), (5, "2-5"), (10, "6-10"), (20, "11-20"), (50, "21-50")):
-        if complexity <= largest:
-            return name
-    return "51+"
-
-
-def _cycles(graph: dict[str, list[str]]) -> Iterator[list[str]]:
-    """Yield the strongly connected components of two and more modules (Tarjan 1972), without recursion."""
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    for root, first in graph.items():
-        if root in index:
+def _analyse_function(name: str, function: _Function) -> FunctionAnalysis:
+    complexity, depth = 1, 0
+    words: list[str] = []
+    shape, nodes = blake2b(digest_size=12), 0
+    own_names = _own_names(function)
+    # Nodes with the depth of the blocks around them; text is what stands between nodes.
+    stack: list[tuple[ast.AST | str, int]] = [(function, 0)]
+    while stack:
+        node, level = stack.pop()
+        if isinstance(node, str):
+            shape.update(node.encode("utf-8", "surrogatepass"))
             continue
-        work = [(root, iter(first))]
-        index[root] = low[root] = len(index)
-        stack.append(root)
-        while work:
-            node, targets = work[-1]
-            target = next(targets, None)
-            if target is None:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
-                if low[node] == index[node]:
-                    component = stack[stack.index(node) :]
-                    del stack[stack.index(node) :]
-                    if len(component) > 1:
-                        yield sorted(component)
-            elif target not in index:
-                index[target] = low[target] = len(index)
-                stack.append(target)
-                work.append((target, iter(graph[target])))
-            elif target in stack:
-                low[node] = min(low[node], index[target])
+        nodes += 1
+        complexity += _decisions(node)
+        words += _words(node)
+        if isinstance(node, _BLOCKS):
+            level += 1
+            depth = max(depth, level)
+        parts = _parts(node, function, own_names)
+        if isinstance(node, ast.If) and _is_elif(node):
+            # Its chain goes on at the level of this `if`, not below it.
+            stack += [(part, level - (part is node.orelse[0])) for part in reversed(parts)]
+        else:
+            stack += [(part, level) for part in reversed(parts)]
+    return FunctionAnalysis(
+        name=name,
+        line=function.lineno,
+        lines=(function.end_lineno or function.lineno) - function.lineno + 1,
+        complexity=complexity,
+        depth=depth,
+        volume=round(len(words) * math.log2(len(set(words)))),
+        shape=shape.hexdigest() if nodes >= _SMALLEST_COPY_NODES else "",
+    )
+
+
+def _decisions(node: ast.AST) -> int:
+    if isinstance(node, ast.BoolOp):
+        return len(node.values) - 1
+    if isinstance(node, ast.comprehension):
+        return 1 + len(node.ifs)
+    return isinstance(node, _BRANCHES)
+
+
+def _words(node: ast.AST) -> Iterator[str]:
+    """Halstead's operators and operands: what is done, and what it is done to."""
+    if not isinstance(node, _SILENT):
+        yield type(node).__name__
+    if isinstance(node, ast.Name):
+        yield f"={node.id}"
+    elif isinstance(node, ast.Attribute):
+        yield f"={node.attr}"
+    elif isinstance(node, ast.arg | ast.keyword):
+        yield f"={node.arg}"
+    elif isinstance(node, ast.Constant):
+        yield _text(node.value)
+
+
+def _is_elif(node: ast.If) -> bool:
+    """Whether an `elif` follows: the grammar makes it an `if` inside `else`, on the same column."""
+    return (
+        len(node.orelse) == 1
+        and isinstance(node.orelse[0], ast.If)
+        and node.orelse[0].col_offset == node.col_offset
+    )
+
+
+def _own_names(function: _Function) -> dict[str, str]:
+    """The names that *function* binds, numbered: a copy may call them otherwise."""
+    names: dict[str, str] = {}
+    for node in ast.walk(function):
+        if node is function or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)):
+            continue
+        field = _BINDS_BY_TEXT.get(type(node).__name__)
+        bound = getattr(node, field) if field else None
+        if bound is not None:
+            names.setdefault(bound, str(len(names)))
+    names.setdefault(function.name, "itself")
+    return names
+
+
+def _parts(node: ast.AST, function: _Function, own_names: dict[str, str]) -> list[ast.AST | str]:
+    """What *node* consists of, in order, in a form that no other content has."""
+    kind = type(node).__name__
+    binding = _BINDS_BY_TEXT.get(kind)
+    parts: list[ast.AST | str] = [f"({kind}"]
+    for field, value in ast.iter_fields(node):
+        if field in _IGNORED_FIELDS or (field == "name" and node is function):
+            continue
+        if isinstance(value, ast.AST):
+            parts.append(value)
+        elif isinstance(value, list):
+            first = field == "body" and isinstance(node, _DEFINITIONS) and _has_docstring(node)
+            members = value[first:]
+            parts.append(f"[{len(members)}")
+            parts += [
+                member if isinstance(member, ast.AST) else f" {member!r}" for member in members
+            ]
+        elif field == binding and value in own_names:
+            parts.append(f"${own_names[value]}")
+        else:
+            parts.append(f" {_text(value)}")
+    parts.append(")")
+    return parts
+
+
+def _text(value: object) -> str:
+    """What a constant is: `1`, `1.0` and `True` differ."""
+    # Decimal digits of large numbers are refused: sys.set_int_max_str_digits.
+    shown = f"{value:x}" if isinstance(value, int) else repr(value)
+    return f"{type(value).__name__} {shown}"
+
+
+def _has_docstring(node: _Function | ast.ClassDef) -> bool:
+    first = node.body[0]
+    return (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
+
+
+def _imports(tree: ast.Module, module: str) -> Iterator[tuple[str, bool]]:
+    """What is imported, and whether that happens later than when the module is loaded."""
+    package = module.split(".")[:-1]
+    stack: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while stack:
+        node, late = stack.pop()
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, late) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((target, late) for target in _imported_from(node, package))
+        elif isinstance(node, _FUNCTIONS):
+            stack += [(child, True) for child in node.body]
+        elif isinstance(node, ast.If) and _is_skipped_on_load(node.test):
+            stack += [(child, True) for child in node.body]
+            stack += [(child, late) for child in node.orelse]
+        elif not isinstance(node, ast.expr):
+            stack += [(child, late) for child in ast.iter_child_nodes(node)]
+
+
+def _imported_from(node: ast.ImportFrom, package: list[str]) -> Iterator[str]:
+    """`from a import b` imports the module `a.b`, or what `a` calls `b`: which, the survey knows."""
+    base = node.module.split(".") if node.module else []
+    if node.level:
+        above = len(package) - node.level + 1
+        if above < 1:
+            return  # beyond the top: the statement fails
+        base = package[:above] + base
+    for alias in node.names:
+        yield ".".join(base if alias.name == "*" else [*base, alias.name])
+
+
+def _is_skipped_on_load(test: ast.expr) -> bool:
+    """`if TYPE_CHECKING:` and `if __name__ == "__main__":`."""
+    if isinstance(test, ast.Compare):
+        return isinstance(test.left, ast.Name) and test.left.id == "__name__"
+    name = test.id if isinstance(test, ast.Name) else getattr(test, "attr", "")
+    return name == "TYPE_CHECKING"

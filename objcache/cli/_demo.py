@@ -1,188 +1,201 @@
 """`objcache demo`: a really expensive analysis of real input, memoized.
 
-Knows: the terminal, and objcache as any user does. Must not know: the inside of a store.
+Knows: objcache as any user does, and what one run has cost. Must not know: how that is shown.
 """
 
 from __future__ import annotations
 
 import os
+import pkgutil
 import sys
 import sysconfig
-import tokenize
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 import objcache
-from objcache.cli._analysis import FileAnalysis, TreeAnalysis, analyse_source, analyse_tree
+from objcache.cli._analysis import FileAnalysis, analyse_source
+from objcache.cli._progress import progress
+from objcache.cli._report import FirstRun, Report, Run, console, show_report
+from objcache.cli._sources import SourceFile, SourcesError, SourceTree, find_sources, read_source
+from objcache.cli._survey import fingerprints, survey
 from objcache.clock import SYSTEM_CLOCK
+from objcache.hashing import digest
 
 __all__ = ["demo"]
 
-_SKIPPED_DIRECTORIES = frozenset({"site-packages", "dist-packages", "test", "tests", "__pycache__"})
-_BAR_WIDTH = 40
-_FIRST_RUN = ("demo", "first run")
-
-
-class _Run(NamedTuple):
-    """What one run has done."""
-
-    seconds: float
-    hits: int
-    misses: int
+_FIRST_RUN: Final = ("demo", "first_run")
+_ANALYSIS_MODULES: Final = ("_analysis.py", "_survey.py")
 
 
 @click.command()
-@click.option(
-    "--path",
-    "tree",
-    type=click.Path(path_type=Path),
-    help="Analyse the .py files below this directory.",
-)
-@click.option("--store", "directory", help="Where the results are kept.")
-@click.option("--fresh", is_flag=True, help="Forget the results of earlier runs first.")
+@click.option("--path", metavar="DIR", help="Analyse the Python files below this directory.")
+@click.option("--store", "directory", metavar="DIR", help="Keep the results here.")
+@click.option("--fresh", is_flag=True, help="Forget the results of earlier demos first.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many files.")
 @click.option("--no-color", is_flag=True, help="No colours.")
 def demo(
-    *, tree: Path | None, directory: str | None, fresh: bool, limit: int | None, no_color: bool
+    *, path: str | None, directory: str | None, fresh: bool, limit: int | None, no_color: bool
 ) -> None:
     """Memoize an expensive analysis of Python's own standard library.
 
-    The first run parses every file and computes the complexity of each function; run it again
-    and the answers come from disk. An edited file is the only one that is computed again.
+    The first run parses every file, measures each function and looks for import cycles and
+    copied functions. Run it again, and the answers come from disk. A file that was edited is
+    the only one that is analysed again.
 
     Example: objcache demo --path ./src --fresh
     """
-    root = tree if tree is not None else Path(sysconfig.get_path("stdlib"))
-    files = _source_files(root, limit)
-    output = Console(no_color=no_color, highlight=False)
-    where = directory or f"{objcache.default_path()}-demo"
-    with objcache.Store(where) as store:
-        analyse = store.memoize(analyse_source)
+    if directory is None:
+        directory = f"{objcache.default_path()}-demo"
+    elif not directory:
+        raise click.ClickException("--store is empty; name a directory")
+    try:
+        tree = find_sources(sysconfig.get_path("stdlib") if path is None else path, limit)
+    except SourcesError as error:
+        raise click.ClickException(str(error)) from error
+    with objcache.Store(directory) as store:
+        work = _Work(store, tree)
         if fresh:
-            analyse.cache_clear()
-            store.pop(_FIRST_RUN, None)
-        started = SYSTEM_CLOCK.monotonic()
-        # `sources` reads the files while the bar runs: reading is part of the time that is told.
-        analyses = [
-            analyse(*source) for source in _with_progress(_sources(root, files), len(files))
-        ]
-        seconds = SYSTEM_CLOCK.monotonic() - started
-        counts = analyse.cache_info()
-        run = _Run(seconds, counts.hits, counts.misses)
-        first = store.get(_FIRST_RUN)
-        if run.misses == len(files):
-            first = {"seconds": seconds, "files": len(files), "root": str(root)}
-            store[_FIRST_RUN] = first
-        _report(output, root, analyses, analyse_tree(analyses))
-        _tell_run(output, run, first, str(root), store)
-
-
-def _source_files(root: Path, limit: int | None) -> list[Path]:
-    if not root.exists():
-        raise click.ClickException(f"--path {str(root)!r} does not exist")
-    if not root.is_dir():
-        raise click.ClickException(f"--path {str(root)!r} is a file; give the directory it lies in")
-    files = []
-    for directory, directories, names in os.walk(root, onerror=_refuse):
-        directories[:] = sorted(set(directories) - _SKIPPED_DIRECTORIES)
-        files += [Path(directory, name) for name in sorted(names) if name.endswith(".py")]
-    if not files:
-        raise click.ClickException(f"there are no .py files below {str(root)!r}")
-    return files[:limit]
-
-
-def _refuse(error: OSError) -> None:
-    raise click.ClickException(f"cannot read {error.filename!r}: {error.strerror}")
-
-
-def _sources(root: Path, files: list[Path]) -> Iterator[tuple[str, str]]:
-    for file in files:
-        module = ".".join(file.relative_to(root).with_suffix("").parts)
+            work.forget()
         try:
-            with tokenize.open(file) as opened:  # honours the coding line (PEP 263)
-                yield module, opened.read()
-        except (SyntaxError, UnicodeDecodeError):
-            yield module, "unreadable ="  # counted among the files that do not parse
+            with progress(len(tree.files), no_color=no_color) as advance:
+                report = work.run(advance)
+        except KeyboardInterrupt:
+            work.remember(interrupted=True)
+            print(f"objcache: {work.interruption()}", file=sys.stderr)
+            raise click.exceptions.Exit(130) from None
+        show_report(console(no_color=no_color), report)
+
+
+class _Timed(NamedTuple):
+    """How often a memoized function was called, and how long that took."""
+
+    calls: int = 0
+    seconds: float = 0.0
+
+    def plus(self, seconds: float) -> _Timed:
+        return _Timed(self.calls + 1, self.seconds + seconds)
+
+
+class _Work:
+    """One run of the demo: the answers, where they came from, and what each kind took."""
+
+    def __init__(self, store: objcache.Store[Any, Any], tree: SourceTree) -> None:
+        edition = _edition()
+        self._store = store
+        self._tree = tree
+        self._first_run_key = (*_FIRST_RUN, os.fsencode(tree.root), sys.version_info[:2])
+        self._began, self._started = SYSTEM_CLOCK.now(), SYSTEM_CLOCK.monotonic()
+        self._computed = self._read = _Timed()
+
+        # The key of a result has the code of the memoized function, not that of the functions
+        # it calls: the edition stands for those.
+        def file_key(module: str, source: bytes) -> tuple[object, ...]:
+            return edition, module, source
+
+        def survey_key(files: list[FileAnalysis]) -> tuple[object, ...]:
+            return edition, fingerprints(files)
+
+        self._analyse = store.memoize(key=file_key)(analyse_source)
+        self._survey = store.memoize(key=survey_key)(survey)
+
+    def forget(self) -> None:
+        """Remove what earlier demos have left in the store, and nothing else."""
+        self._analyse.cache_clear()
+        self._survey.cache_clear()
+        self._store.delete_many(list(self._store.prefix(_FIRST_RUN).keys()))
+
+    def run(self, advance: Callable[[], None] = lambda: None) -> Report:
+        """Analyse all files, calling *advance* after each; return what there is to tell."""
+        self._began, self._started = SYSTEM_CLOCK.now(), SYSTEM_CLOCK.monotonic()
+        skipped = list(self._tree.skipped)
+        files = []
+        for file in self._tree.files:
+            analysis = self._answer(file, skipped)
+            if analysis is not None:
+                files.append(analysis)
+            advance()
+        if not files:
+            path, reason = skipped[0]
+            raise click.ClickException(f"cannot read any of the files, e.g. {path!r}: {reason}")
+        whole = self._survey(files)
+        run = Run(
+            seconds=self._elapsed(),
+            computed=self._computed.calls,
+            computing_seconds=self._computed.seconds,
+            read=self._read.calls,
+            reading_seconds=self._read.seconds,
+            survey_read=not self._survey.cache_info().misses,
+        )
+        stats = self._store.stats()
+        return Report(
+            root=self._tree.root,
+            files=len(files),
+            skipped=tuple(skipped),
+            survey=whole,
+            run=run,
+            first_run=self.remember(),
+            store_path=stats.path,
+            store_bytes=stats.file_bytes,
+        )
+
+    def _answer(self, file: SourceFile, skipped: list[tuple[str, str]]) -> FileAnalysis | None:
+        try:
+            source = read_source(file)
         except OSError as error:
-            _refuse(error)
+            skipped.append((file.path, error.strerror or str(error)))
+            return None
+        misses = self._analyse.cache_info().misses
+        started = SYSTEM_CLOCK.monotonic()
+        analysis = self._analyse(file.module, source)
+        seconds = SYSTEM_CLOCK.monotonic() - started
+        if self._analyse.cache_info().misses > misses:
+            self._computed = self._computed.plus(seconds)
+        else:
+            self._read = self._read.plus(seconds)
+        if analysis.problem:
+            skipped.append((file.path, analysis.problem))
+        return analysis
 
+    def _elapsed(self) -> float:
+        return SYSTEM_CLOCK.monotonic() - self._started
 
-def _with_progress(sources: Iterable[tuple[str, str]], total: int) -> Iterator[tuple[str, str]]:
-    if not sys.stderr.isatty():
-        for number, source in enumerate(sources, 1):
-            yield source
-            if number * 10 // total > (number - 1) * 10 // total:
-                print(f"analysed {number} of {total} files", file=sys.stderr)
-        return
-    columns = (TextColumn("analysing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield from progress.track(sources, total=total)
+    def remember(self, *, interrupted: bool = False) -> FirstRun | None:
+        """Keep what this run has cost if it computed what nobody had; return what all has cost.
 
-
-def _report(output: Console, root: Path, analyses: list[FileAnalysis], tree: TreeAnalysis) -> None:
-    functions = sum(len(analysis.functions) for analysis in analyses)
-    lines = sum(analysis.lines for analysis in analyses)
-    failed = [analysis for analysis in analyses if analysis.problem]
-    output.print(f"[bold]{root}[/bold]")
-    output.print(
-        f"{len(analyses):,} files, {lines:,} lines, {functions:,} functions"
-        + (f"; {len(failed)} files do not parse" if failed else "")
-    )
-    table = Table(
-        "most complex functions", "complexity", "depth", "lines", box=None, pad_edge=False
-    )
-    for module, function in tree.most_complex:
-        name = f"{module}.{function.name}"
-        table.add_row(name, str(function.complexity), str(function.depth), str(function.lines))
-    output.print(table)
-    imported = ", ".join(f"{name} ({count})" for name, count in tree.most_imported)
-    output.print(f"most imported: {imported or 'nothing'}")
-    if tree.cycles:
-        output.print(
-            f"import cycles: {len(tree.cycles)}, the largest of {len(tree.cycles[0])} modules"
+        A run that was interrupted and the one that went on from there count as one. An edited
+        file does not: the first run stays what it was.
+        """
+        kept = self._store.get(self._first_run_key)
+        # By name, and those of today: another version may have kept more.
+        first = kept and FirstRun(**{name: kept[name] for name in FirstRun._fields if name in kept})
+        if not self._computed.calls:
+            return first
+        if not self._read.calls:
+            first = FirstRun(self._began)
+        elif first is None or not (first.interrupted or first.computed == self._read.calls):
+            return first
+        first = first._replace(
+            runs=first.runs + 1,
+            # Not a sum: Ctrl-C may come when an answer is stored and not counted yet.
+            computed=self._read.calls + self._computed.calls,
+            seconds=first.seconds + self._elapsed(),
+            computing_seconds=first.computing_seconds + self._computed.seconds,
+            interrupted=interrupted,
         )
-    if tree.clones:
-        output.print(
-            f"functions of the same shape: {len(tree.clones)} groups, "
-            f"e.g. {', '.join(tree.clones[0][:2])}"
+        self._store[self._first_run_key] = first._asdict()
+        return first
+
+    def interruption(self) -> str:
+        """What to say when Ctrl-C has ended the run."""
+        done = self._computed.calls + self._read.calls
+        return (
+            f"interrupted; what was computed so far is kept: {done:,} of "
+            f"{len(self._tree.files):,} files are done, the next run goes on from there"
         )
-    output.print("functions by complexity:")
-    _bars(output, {name: float(count) for name, count in tree.histogram.items()}, "{:,.0f}")
 
 
-def _tell_run(
-    output: Console,
-    run: _Run,
-    first: dict[str, Any] | None,
-    root: str,
-    store: objcache.Store[Any, Any],
-) -> None:
-    total = run.hits + run.misses
-    output.print(
-        f"\n{run.hits:,} of {total:,} answers came from disk, {run.misses:,} were computed"
-    )
-    output.print(f"this run: {run.seconds:.3f} s")
-    comparable = first is not None and first["files"] == total and first["root"] == root
-    if first is not None and comparable and run.misses < total:
-        output.print(
-            f"first run: {first['seconds']:.3f} s, {first['seconds'] / run.seconds:.0f} times as long"
-        )
-        _bars(output, {"computing": first["seconds"], "this run": run.seconds}, "{:.3f} s")
-    elif run.misses == total:
-        output.print("run `objcache demo` again: a fresh process answers from disk")
-    stats = store.stats()
-    output.print(f"{stats.file_bytes / 2**20:.1f} MiB on disk in {store.path}")
-
-
-def _bars(output: Console, values: dict[str, float], shown: str) -> None:
-    largest = max(values.values(), default=0) or 1
-    width = max(map(len, values))
-    for name, value in values.items():
-        bar = "█" * round(value / largest * _BAR_WIDTH) or ("▏" if value else "")
-        output.print(f"  {name:>{width}} [cyan]{bar}[/cyan] {shown.format(value)}")
+def _edition() -> bytes:
+    """Stand for the code that the analysis is made of."""
+    return digest([pkgutil.get_data(__package__, name) for name in _ANALYSIS_MODULES])

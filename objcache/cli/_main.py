@@ -5,6 +5,7 @@ Knows: click. Must not know: stores.
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -17,10 +18,13 @@ from objcache.errors import ObjcacheError
 __all__ = ["cli", "run"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="objcache")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Keep Python objects on disk: memoize functions, or open a directory as a dict."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 for command in (demo, rekey, trust):
@@ -29,18 +33,22 @@ for command in (demo, rekey, trust):
 
 def run(arguments: list[str] | None) -> int:
     """Run a command; errors are one line and exit code 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A path may have characters that the terminal has not.
+            stream.reconfigure(errors="backslashreplace")
     try:
-        cli.main(args=arguments, prog_name="objcache", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="objcache", standalone_mode=False)
     except click.ClickException as error:
         _complain(error.format_message())
         return 2
     except (click.Abort, KeyboardInterrupt):
-        print("objcache: interrupted; what was computed so far is kept", file=sys.stderr)
+        print("objcache: interrupted", file=sys.stderr)
         return 130
     except (ObjcacheError, OSError) as error:
         _complain(str(error))
         return 2
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _complain(message: str) -> None:

@@ -1,0 +1,49 @@
+"""Telling how far a long command is: a bar on a terminal, a few lines elsewhere.
+
+Knows: the terminal. Must not know: what is being done.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+__all__ = ["progress"]
+
+_LINES = 10
+
+
+@contextmanager
+def progress(total: int, *, no_color: bool) -> Iterator[Callable[[], None]]:
+    """Give a function that is called after each of *total* steps.
+
+    A bar is drawn if both outputs are terminals, and is gone at the end; otherwise there is a
+    line on stderr for each tenth of the way.
+    """
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield _Lines(total).advance
+        return
+    columns = (TextColumn("analysing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    output = Console(stderr=True, no_color=no_color or None)
+    with Progress(*columns, console=output, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
+
+
+class _Lines:
+    """A line for each tenth of the way."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+
+    def advance(self) -> None:
+        """Count a step."""
+        before = self._done * _LINES // self._total
+        self._done += 1
+        if self._done * _LINES // self._total > before:
+            print(f"analysed {self._done:,} of {self._total:,} files", file=sys.stderr)
