@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Final, Protocol
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "ManualClock", "SystemClock"]
+__all__ = ["LOADED_AT", "SYSTEM_CLOCK", "Clock", "ManualClock", "SystemClock"]
 
 
 class Clock(Protocol):
@@ -75,3 +75,6 @@ class ManualClock:
 
 SYSTEM_CLOCK: Final[Clock] = SystemClock()
 """The clock that is used where none is passed."""
+
+LOADED_AT: Final = time.time()
+"""When this process loaded objcache, in seconds since the Unix epoch."""
