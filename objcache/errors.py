@@ -30,6 +30,8 @@
                 UntrustedTypeError      not in the allow-list
         KeyEncodingError                (also ValueError)
         UnkeyableArgumentError          (also TypeError) .path .type_name
+        ComputationTimeoutError         (also TimeoutError) .function .timeout_s
+        AuditError                      .call .stored_digest .computed_digest
         MissingExtraError               (also ImportError) .package .extra
         InternalError                   our bug; please report
 
@@ -44,7 +46,9 @@ from __future__ import annotations
 import errno
 
 __all__ = [
+    "AuditError",
     "CodecError",
+    "ComputationTimeoutError",
     "CorruptRecordError",
     "CorruptStoreError",
     "DecodeError",
@@ -427,6 +431,40 @@ class UnkeyableArgumentError(ObjcacheError, TypeError):
             f"{self.path} of type {self.type_name} cannot be part of a key: {self.reason}; leave "
             "the argument out with ignore=, make the key yourself with key=, or teach objcache "
             f"the type with objcache.hashing.register({self.type_name.rpartition('.')[2]}, function)"
+        )
+
+
+class ComputationTimeoutError(ObjcacheError, TimeoutError):
+    """Somebody else is computing the result, for longer than the caller would wait."""
+
+    def __init__(self, function: str, timeout_s: float) -> None:
+        super().__init__()  # OSError gives two or more arguments a meaning of its own
+        self.args = (function, timeout_s)
+        self.function = function
+        self.timeout_s = timeout_s
+
+    def __str__(self) -> str:
+        return (
+            f"another caller has been computing this result of {self.function} for more than "
+            f"timeout={self.timeout_s:g} s; wait longer, or compute it as well with "
+            "on_timeout='compute'"
+        )
+
+
+class AuditError(ObjcacheError):
+    """A memoized function returned something else than what is stored for the same arguments."""
+
+    def __init__(self, call: str, stored_digest: str, computed_digest: str) -> None:
+        super().__init__(call, stored_digest, computed_digest)
+        self.call = call
+        self.stored_digest = stored_digest
+        self.computed_digest = computed_digest
+
+    def __str__(self) -> str:
+        return (
+            f"{self.call} is stored with digest {self.stored_digest} and returned one with digest "
+            f"{self.computed_digest} now: it depends on something that is not in its key; declare "
+            "it with reads=, or pass it as an argument"
         )
 
 

@@ -14,6 +14,7 @@ from objcache.errors import FormatError, UnsupportedFormatError
 __all__ = [
     "BUFFERS",
     "BUFFER_ALIGNMENT",
+    "COST",
     "DEADLINE",
     "DIGEST_BYTES",
     "FORMAT_VERSION",
@@ -21,6 +22,7 @@ __all__ = [
     "HEADER_BYTES",
     "MAC_BYTES",
     "MAC_END",
+    "MOMENT",
     "SIGNED",
     "TAGS",
     "Buffer",
@@ -39,7 +41,7 @@ __all__ = [
 _PREFIX: Final = struct.Struct(">2sBBBBH")
 _U16: Final = struct.Struct(">H")
 _U32: Final = struct.Struct(">I")
-_DEADLINE: Final = struct.Struct(">Q")
+MOMENT: Final = struct.Struct(">Q")
 _BUFFER_TABLE: Final = struct.Struct(">IQ")
 _BUFFER: Final = struct.Struct(">Q32s")
 
@@ -57,7 +59,8 @@ DEADLINE: Final = 2
 TAGS: Final = 4
 FULL_KEY: Final = 8
 BUFFERS: Final = 16
-_KNOWN_FLAGS: Final = SIGNED | DEADLINE | TAGS | FULL_KEY | BUFFERS
+COST: Final = 32
+_KNOWN_FLAGS: Final = SIGNED | DEADLINE | TAGS | FULL_KEY | BUFFERS | COST
 
 
 class Buffer(NamedTuple):
@@ -76,6 +79,7 @@ class Header(NamedTuple):
     flags: int
     mac: bytes
     deadline_us: int | None
+    cost_us: int | None
     tags: tuple[str, ...]
     full_key: bytes
     buffers: tuple[Buffer, ...]
@@ -96,6 +100,7 @@ def pack_prefix(codec_id: int, codec_version: int, flags: int) -> bytes:
 def pack_fields(
     *,
     deadline_us: int | None = None,
+    cost_us: int | None = None,
     tags: tuple[str, ...] = (),
     full_key: bytes = b"",
     payload_bytes: int = 0,
@@ -105,6 +110,7 @@ def pack_fields(
 
     Args:
         deadline_us: microseconds since the Unix epoch, 0 to 2**64 - 1.
+        cost_us: microseconds that it took to compute the value, 0 to 2**64 - 1.
         tags: at most 65,535 tags of at most 65,535 UTF-8 bytes.
         full_key: the encoded key, where the engine key is a shortened one.
         payload_bytes: the size of the payload, recorded only before buffers.
@@ -114,7 +120,10 @@ def pack_fields(
     parts: list[bytes] = []
     if deadline_us is not None:
         flags |= DEADLINE
-        parts.append(_DEADLINE.pack(deadline_us))
+        parts.append(MOMENT.pack(deadline_us))
+    if cost_us is not None:
+        flags |= COST
+        parts.append(MOMENT.pack(cost_us))
     if tags:
         flags |= TAGS
         parts.append(_U16.pack(len(tags)))
@@ -174,8 +183,12 @@ def _unpack(record: bytes) -> Header:
         offset = MAC_END
     deadline_us = None
     if flags & DEADLINE:
-        (deadline_us,) = _DEADLINE.unpack_from(record, offset)
-        offset += _DEADLINE.size
+        (deadline_us,) = MOMENT.unpack_from(record, offset)
+        offset += MOMENT.size
+    cost_us = None
+    if flags & COST:
+        (cost_us,) = MOMENT.unpack_from(record, offset)
+        offset += MOMENT.size
     tags: tuple[str, ...] = ()
     if flags & TAGS:
         tags, offset = _unpack_tags(record, offset)
@@ -194,6 +207,7 @@ def _unpack(record: bytes) -> Header:
         flags,
         mac,
         deadline_us,
+        cost_us,
         tags,
         full_key,
         buffers,

@@ -33,9 +33,12 @@ from objcache.errors import (
     UnsupportedFormatError,
 )
 from objcache.header import (
+    COST,
+    DEADLINE,
     HEADER_BYTES,
     MAC_BYTES,
     MAC_END,
+    MOMENT,
     SIGNED,
     Header,
     aligned,
@@ -53,6 +56,8 @@ MAX_RECORD_BYTES: Final = 2**32 - 1
 
 # From here on the copies of the fast path cost more than the calls it saves.
 _FAST_MAX_BYTES: Final = 1 << 15
+_COST_END: Final = MAC_END + MOMENT.size
+_DEADLINE_COST_END: Final = _COST_END + MOMENT.size
 _DEFAULT_PROTOCOL: Final = 5
 _NEVER: Final = b"\xff" * HEADER_BYTES
 _BUILTIN_NAMES: Final = {
@@ -78,6 +83,9 @@ class Records:
 
     __slots__ = (
         "_codec",
+        "_costed",
+        "_costed_until",
+        "_customs",
         "_hashers",
         "_mac_key",
         "_pickles",
@@ -112,7 +120,8 @@ class Records:
             check_custom_codec(codec)
             self._codec = codec
         self._readable: dict[int, Codec] = {}
-        for custom in codecs:
+        self._customs = tuple(codecs)
+        for custom in self._customs:
             check_custom_codec(custom)
             self._readable[custom.codec_id] = custom
         if self._codec is not None:
@@ -123,7 +132,24 @@ class Records:
         self._renames = dict(renames or {})
         self._plain = pack_prefix(CodecId.PICKLE, self._protocol, SIGNED)
         restricted = self._trust is not None or self._renames
-        self._plain_decoded = self._plain if self._pickles and not restricted else _NEVER
+        loads_all = self._pickles and not restricted
+        self._plain_decoded = self._plain if loads_all else _NEVER
+        self._costed = self._costed_until = _NEVER
+        if loads_all:
+            self._costed = pack_prefix(CodecId.PICKLE, self._protocol, SIGNED | COST)
+            flags = SIGNED | COST | DEADLINE
+            self._costed_until = pack_prefix(CodecId.PICKLE, self._protocol, flags)
+
+    def using(self, codec: str | Codec) -> Records:
+        """Return the same with another codec for what is written."""
+        return Records(
+            self._signer,
+            codec=codec,
+            protocol=self._protocol,
+            codecs=self._customs,
+            trust=self._trust,
+            renames=self._renames,
+        )
 
     def encode(
         self,
@@ -132,6 +158,7 @@ class Records:
         value: Any,
         deadline_us: int | None = None,
         tags: tuple[str, ...] = (),
+        cost_us: int | None = None,
     ) -> bytes | bytearray:
         """Return the signed record of *value* for *engine_key*.
 
@@ -147,8 +174,9 @@ class Records:
                     buffers = OutOfBand()
                     payload = dumps(value, 5, buffer_callback=buffers.keep)
                     if buffers:
+                        fields = {"deadline_us": deadline_us, "tags": tags, "cost_us": cost_us}
                         return self._with_buffers(
-                            engine_key, full_key, payload, buffers, deadline_us, tags
+                            engine_key, payload, buffers, {**fields, "full_key": full_key}
                         )
                 else:
                     payload = dumps(value, self._protocol)
@@ -156,7 +184,7 @@ class Records:
                 raise
             except Exception as error:
                 raise encode_failure(value, error, self._protocol) from error
-            if not full_key and deadline_us is None and not tags:
+            if not full_key and deadline_us is None and cost_us is None and not tags:
                 # Flat on purpose, and like `decode`: bench/workloads/set_one.py; oracle: `_signed`.
                 try:
                     hasher = self._hashers.pop()
@@ -171,8 +199,10 @@ class Records:
         else:
             payload = _encoded(self._codec, value)
             codec_id, version = self._codec.codec_id, self._codec.codec_version
-        flags, fields = pack_fields(deadline_us=deadline_us, tags=tags, full_key=full_key)
-        return self._signed(engine_key, codec_id, version, flags, fields + payload)
+        flags, packed = pack_fields(
+            deadline_us=deadline_us, cost_us=cost_us, tags=tags, full_key=full_key
+        )
+        return self._signed(engine_key, codec_id, version, flags, packed + payload)
 
     def decode(
         self, key: object, engine_key: bytes, full_key: bytes, record: bytes
@@ -217,6 +247,51 @@ class Records:
         if header.full_key != full_key:
             return MISSING
         return self.load(key, header, record)
+
+    def decode_dated(
+        self, key: object, engine_key: bytes, record: bytes
+    ) -> tuple[Any, int, int | None]:
+        """Return the value of *record*, its cost and its deadline, both in microseconds.
+
+        Args:
+            key: for messages.
+            engine_key: where the record was found; not a shortened one.
+            record: the bytes found.
+
+        Raises:
+            SignatureError, CorruptRecordError, UnsupportedFormatError, DecodeError: as `decode`.
+        """
+        # Flat on purpose, and like `decode`: bench/workloads/memo_hit.py.
+        prefix = self._costed
+        start = _COST_END
+        if not record.startswith(prefix):
+            prefix, start = self._costed_until, _DEADLINE_COST_END
+        if record.startswith(prefix) and start <= len(record) < _FAST_MAX_BYTES:
+            try:
+                hasher = self._hashers.pop()
+            except IndexError:
+                hasher = blake3(key=self._mac_key)
+            hasher.reset()
+            hasher.update(KEY_FRAMES[len(engine_key)] + engine_key + prefix + record[MAC_END:])
+            mac = hasher.digest(MAC_BYTES)
+            self._hashers.append(hasher)
+            if equal_digests(mac, record[HEADER_BYTES:MAC_END]):
+                payload = record[start:]
+                try:
+                    value = loads(payload)
+                except MemoryError:
+                    raise
+                except Exception as error:
+                    raise decode_failure(error, payload) from error
+                cost = int.from_bytes(record[start - 8 : start])
+                if start == _COST_END:
+                    return value, cost, None
+                return value, cost, int.from_bytes(record[MAC_END:_COST_END])
+        header = self.authenticate(key, engine_key, record)
+        if header.full_key:
+            raise CorruptRecordError(key, "it keeps a full key that it does not need")
+        value = self.load(key, header, record)
+        return value, header.cost_us or 0, header.deadline_us
 
     def authenticate(self, key: object, engine_key: bytes, record: bytes) -> Header:
         """Return the header of *record* after its MAC was checked; decode nothing.
@@ -297,20 +372,16 @@ class Records:
     def _with_buffers(
         self,
         engine_key: bytes,
-        full_key: bytes,
         payload: bytes,
         buffers: OutOfBand,
-        deadline_us: int | None,
-        tags: tuple[str, ...],
+        named: dict[str, Any],
     ) -> bytearray:
         views = [buffer.raw() for buffer in buffers]
         sizes = [view.nbytes for view in views]
 
         def fields(digests: Iterable[bytes]) -> tuple[int, bytes]:
             return pack_fields(
-                deadline_us=deadline_us,
-                tags=tags,
-                full_key=full_key,
+                **named,
                 payload_bytes=len(payload),
                 buffers=tuple(zip(sizes, digests, strict=True)),
             )

@@ -5,9 +5,11 @@ Read docs/design/concurrency.md first: the rules I1 to I9 that the comments cite
 """
 
 from objcache.engine._environment import DEFAULT_MAP_BYTES as DEFAULT_MAP_BYTES
+from objcache.engine._environment import Environment as Environment
 from objcache.engine._environment import sync_directory as sync_directory
 from objcache.engine._faults import EngineFault as EngineFault
 from objcache.engine._files import FILE_NAME as FILE_NAME
+from objcache.engine._pulse import Pulse as Pulse
 from objcache.engine._registry import DURABILITIES as DURABILITIES
 from objcache.engine._registry import close_session as close_session
 from objcache.engine._registry import compact as compact
@@ -23,7 +25,9 @@ __all__ = [
     "DURABILITIES",
     "FILE_NAME",
     "EngineFault",
+    "Environment",
     "JoinedSession",
+    "Pulse",
     "ReadSnapshot",
     "Session",
     "Transaction",

@@ -19,6 +19,7 @@ from objcache.engine._faults import fault_kind, translated
 from objcache.engine._files import FileLock
 from objcache.engine._inherited import Inherited
 from objcache.engine._members import Members
+from objcache.engine._pulse import Pulse
 from objcache.engine._transactions import FORKED, ReadSnapshot, WriteTransaction
 from objcache.errors import StoreBusyError, StoreClosedError
 
@@ -68,6 +69,7 @@ class Environment:
         "members",
         "open_write",
         "options",
+        "pulse",
         "references",
         "users",
         "write_lock",
@@ -86,6 +88,8 @@ class Environment:
         self.members = Members()
         self._inherited: Inherited | None = None
         self._handle: lmdb.Environment | None = None
+        # Read by who remembers what it has read; None until then, and after the file was replaced.
+        self.pulse: Pulse | None = None
         self._open()
 
     @property
@@ -97,6 +101,13 @@ class Environment:
         """Return device and inode of the file."""
         status = os.stat(self.options.file)
         return status.st_dev, status.st_ino
+
+    def feel_pulse(self) -> Pulse:
+        """Return what tells of commits of all processes, from now until the file is replaced."""
+        with self._opening:
+            if self.pulse is None:
+                self.pulse = Pulse(self.options.file, self.handle.stat()["psize"])
+            return self.pulse
 
     # -- opening and closing -----------------------------------------------------------------
 
@@ -114,6 +125,7 @@ class Environment:
             self._close_locks()
             raise
         self._handle.reader_check()
+        self.pulse = None
         self.rewire()
 
     def _file_lock(self, name: str) -> FileLock:
@@ -332,6 +344,7 @@ class Environment:
             sync_directory(self.options.directory)
         finally:
             self._handle = self._lmdb_open()
+            self.pulse = None
             self.rewire()
 
 

@@ -72,6 +72,12 @@ class Session:
         if self.readonly:
             raise ReadOnlyStoreError(self.directory)
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread has a write transaction of the file open."""
+        joined = self.environment.open_write
+        return joined is not None and joined.owner == get_ident()
+
     # -- reading -----------------------------------------------------------------------------
 
     def get_again(self, engine_key: bytes, fault: EngineFault) -> bytes | None:
@@ -254,13 +260,20 @@ class Session:
 class JoinedSession:
     """A session as seen through one open transaction of it: usable only while that lasts."""
 
-    __slots__ = ("_opened", "_session", "begin", "directory")
+    __slots__ = ("_opened", "_session", "begin", "directory", "environment", "readonly")
 
     def __init__(self, session: Session, opened: WriteTransaction) -> None:
         self.directory = session.directory
+        self.environment = session.environment
+        self.readonly = session.readonly
         self._session = session
         self._opened = opened
         self.begin = opened.current
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread has a write transaction of the file open."""
+        return self._session.in_transaction
 
     def read(self, function: Callable[[lmdb.Transaction[bytes]], T]) -> T:
         """Return what *function* makes of the transaction."""

@@ -25,6 +25,7 @@ from objcache.keys import namespace_prefix
 from objcache.protocols import Codec
 from objcache.records import Records
 from objcache.signing import STORE_ID_BYTES, Signer
+from objcache.store._placed import PlacedWriter
 from objcache.store._reading import ObjectReader
 from objcache.store._secrets import Secret, find_secrets
 from objcache.store._settings import open_settings
@@ -33,7 +34,6 @@ from objcache.store._writing import ObjectWriter, Target
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-    from objcache.memo import StoreMemoize
     from objcache.store._check import CheckReport
     from objcache.store._resigning import Resigned
     from objcache.store._stats import StoreStats
@@ -44,7 +44,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Namespace(ObjectWriter[K, V]):
+class Namespace(PlacedWriter[K, V]):
     """A mapping of its own under the roof of a store; see `Store.namespace`.
 
     It shares the store's transactions and ends with it.
@@ -60,6 +60,21 @@ class Namespace(ObjectWriter[K, V]):
     def namespace(self, name: str) -> Namespace[Any, Any]:
         """Return the namespace *name* below this one."""
         return _namespace(self._target, self._records, (*self._names, name))
+
+    def using(self, codec: str | Codec) -> Namespace[K, V]:
+        """Return the same namespace, writing its values by another codec.
+
+        What is there already is read by the codec that its records name; pickles are refused
+        through a namespace with a data-only codec.
+
+        >>> with Store.temporary() as store:
+        ...     settings = store.namespace("settings").using("json")
+        ...     settings["theme"] = {"dark": True}
+        ...     store.namespace("settings")["theme"]
+        {'dark': True}
+        """
+        records = self._records.using(codec)
+        return Namespace(self._target, records, self._prefix, self._names)
 
     def __repr__(self) -> str:
         return f"<objcache.Namespace {'/'.join(self._names)!r} of {self._target.directory!r}>"
@@ -101,7 +116,7 @@ def _namespace(target: Target, records: Records, names: tuple[str, ...]) -> Name
     return Namespace(target, records, namespace_prefix(names), names)
 
 
-class Store(ObjectWriter[K, V]):
+class Store(PlacedWriter[K, V]):
     """A mapping on disk: any key, transactions, snapshots, ordered ranges, many processes.
 
     Values are pickled (or encoded by another codec) and signed; a value is decoded only
@@ -233,11 +248,6 @@ class Store(ObjectWriter[K, V]):
     def durability(self) -> str:
         """What a commit promises; see the class."""
         return str(self._arguments["durability"])
-
-    @property
-    def readonly(self) -> bool:
-        """Whether writes are refused."""
-        return self._session.readonly
 
     def close(self) -> None:
         """Close the store. Idempotent; later use raises `StoreClosedError`."""
@@ -396,22 +406,6 @@ class Store(ObjectWriter[K, V]):
         from objcache.store._stats import stats_of_store  # noqa: PLC0415  # seldom called
 
         return stats_of_store(self._session, self.durability)
-
-    # -- memoize -----------------------------------------------------------------------------
-
-    @property
-    def memoize(self) -> StoreMemoize:
-        """Keep the results of a function in this store; see `objcache.memoize`.
-
-        >>> with Store.temporary() as store:
-        ...     square = store.memoize(lambda x: x * x)
-        ...     square(12), square(12), square.cache_info().hits
-        (144, 144, 1)
-        """
-        # The one import against the layers (setup.cfg): a method for the user's convenience.
-        from objcache.memo import StoreMemoize  # noqa: PLC0415
-
-        return StoreMemoize(self)
 
 
 _SMALLEST_MAP_BYTES = 1 << 16

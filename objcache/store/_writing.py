@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar, overload
 
-from objcache.engine import Transaction, WriteTransaction
+from objcache.engine import Environment, Transaction, WriteTransaction
 from objcache.header import unpack
 from objcache.keys import encode_key, engine_key, section_range
 from objcache.protocols import MISSING, Missing
@@ -28,6 +28,21 @@ T = TypeVar("T")
 
 class Target(Source, Protocol):
     """What can be written to: a session, or a transaction of one."""
+
+    @property
+    def environment(self) -> Environment:
+        """The open file."""
+        ...
+
+    @property
+    def readonly(self) -> bool:
+        """Whether writes are refused."""
+        ...
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread has a write transaction of the file open."""
+        ...
 
     def put(self, engine_key: bytes, record: bytes | bytearray, /) -> None:
         """Write one record."""

@@ -7,13 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from objcache import header
 from objcache.codecs import CodecId
 from objcache.errors import (
     CorruptRecordError,
+    DecodeError,
     FormatError,
     SignatureError,
     UnknownCodecError,
@@ -44,19 +45,21 @@ def test_prefix_bytes_are_frozen():
 
 
 def test_field_bytes_are_frozen():
-    """Optional fields stand in the order of their flags."""
+    """Optional fields stand in the order that the document gives."""
     flags, fields = pack_fields(
         deadline_us=1,
+        cost_us=2,
         tags=("a", "é"),
         full_key=b"\x02k\x00",
         payload_bytes=3,
         buffers=((64, bytes(32)),),
     )
 
-    assert 0b11110 == flags
+    assert 0b111110 == flags
     assert (
         bytes.fromhex(
             "0000000000000001"
+            "0000000000000002"
             "0002 0001 61 0002 c3a9"
             "00000003 026b00"
             "00000001 0000000000000003 0000000000000040" + "00" * 32
@@ -80,6 +83,137 @@ def test_pickle_record_bytes_are_frozen():
     assert "6f630101050000012dc5e7ffd92debc6fb2c5fcf282ee61880054b012e" == bytes(record).hex()
 
 
+COSTED = {
+    "cost": (
+        {},
+        "6f63010105000021 d63376113fb0e0b4884e3599fccf4682 0000000000000102 80054b012e",
+    ),
+    "cost and deadline": (
+        {"deadline_us": 3},
+        (
+            "6f63010105000023 f4d25f6d6fe427a35500a6f2ce5453b6 0000000000000003 0000000000000102"
+            "80054b012e"
+        ),
+    ),
+    "cost, deadline and tags": (
+        {"deadline_us": 3, "tags": ("a",)},
+        (
+            "6f63010105000027 e8cdc0e91eff4392dd732a856b4369c7 0000000000000003 0000000000000102"
+            "0001000161 80054b012e"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "golden"), COSTED.values(), ids=COSTED)
+def test_costed_record_bytes_are_frozen(fields, golden):
+    """A cost stands directly behind the deadline, or behind the MAC where there is none."""
+    record = bytes(Records(signer()).encode(KEY, b"", 1, cost_us=0x102, **fields))
+
+    assert bytes.fromhex(golden).hex() == record.hex()
+    assert (1, 0x102, fields.get("deadline_us")) == Records(signer()).decode_dated(
+        "key", KEY, bytes.fromhex(golden)
+    )
+
+
+moments = st.integers(0, 2**64 - 1)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.binary(max_size=900),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+) | st.builds(lambda size: pickle.PickleBuffer(bytearray(size)), st.sampled_from([1, 600]))
+
+
+@given(
+    st.none() | moments,
+    st.none() | moments,
+    st.lists(st.text(max_size=5), max_size=3),
+    values,
+    st.sampled_from([None, 2, 5]),
+)
+@example(1, None, [], "x" * (1 << 15), None)
+@example(1, 1, [], "x" * (1 << 15), None)
+def test_the_fast_path_agrees_with_the_slow_one(cost_us, deadline_us, tags, value, protocol):
+    """Whatever a record has, the short way to its value, cost and deadline gives what the long one does."""
+    if isinstance(value, pickle.PickleBuffer) and protocol == 2:
+        value = bytes(value.raw())
+    writing, reading = Records(signer(), protocol=protocol), Records(signer())
+    record = bytes(
+        writing.encode(KEY, b"", value, cost_us=cost_us, deadline_us=deadline_us, tags=tuple(tags))
+    )
+    head = reading.authenticate("key", KEY, record)
+    slow = reading.load("key", head, record), head.cost_us or 0, head.deadline_us
+
+    assert tuple(tags) == head.tags
+    assert ((cost_us or 0), deadline_us) == slow[1:]
+    for records in (writing, reading):
+        assert slow == records.decode_dated("key", KEY, record)
+    assert slow[0] == reading.decode("key", KEY, b"", record)
+
+
+@given(st.none() | moments, st.none() | moments, st.booleans(), st.binary(max_size=40), st.data())
+def test_altered_costed_records_are_refused(cost_us, deadline_us, tagged, noise, choice):
+    """A record with a cost that was cut or changed anywhere is refused before it is decoded."""
+    records = Records(signer())
+    tags = ("tag",) if tagged else ()
+    record = bytes(
+        records.encode(KEY, b"", [1, "abc"], cost_us=cost_us, deadline_us=deadline_us, tags=tags)
+    )
+    position = choice.draw(st.integers(0, len(record)))
+    altered = {
+        record[:position],
+        record[:position] + noise + record[position + len(noise) :],
+        record[:position] + noise + record[position:],
+        record[:7] + bytes([record[7] ^ 32]) + record[8:],
+    }
+    for bad in altered - {record}:
+        with pytest.raises((SignatureError, CorruptRecordError, UnsupportedFormatError)):
+            records.decode_dated("key", KEY, bad)
+
+
+@pytest.mark.parametrize("length", [0, 1, 8, 24, 31, 32, 39, 40])
+@pytest.mark.parametrize("flags", [SIGNED | header.COST, SIGNED | header.COST | header.DEADLINE])
+def test_short_costed_records_are_refused_though_signed(flags, length):
+    """A record that ends before its fields do is damage, even if somebody has signed it so."""
+    rest = bytes(max(length - 24, 0))
+    record = signed(pack_prefix(CodecId.PICKLE, 5, flags), rest)[:length]
+    with pytest.raises((CorruptRecordError, SignatureError, DecodeError)):
+        Records(signer()).decode_dated("key", KEY, record)
+
+
+def test_a_full_key_where_none_is_needed_is_refused():
+    """A dated record never keeps a full key: one that does was made for another place."""
+    records = Records(signer())
+    record = bytes(records.encode(KEY, b"full key", 1, cost_us=1))
+    with pytest.raises(CorruptRecordError, match="full key"):
+        records.decode_dated("key", KEY, record)
+
+
+def test_a_costed_pickle_that_cannot_be_loaded_says_why():
+    """An authentic record whose pickle fails is a DecodeError, by the short way as by the long one."""
+    for flags, fields in (
+        pack_fields(cost_us=1),
+        pack_fields(cost_us=1, deadline_us=1),
+        pack_fields(cost_us=1, tags=("a",)),
+    ):
+        record = signed(
+            pack_prefix(CodecId.PICKLE, 5, SIGNED | flags), fields + b"cno_such_module\nname\n."
+        )
+        with pytest.raises(DecodeError, match="no_such_module"):
+            Records(signer()).decode_dated("key", KEY, record)
+
+
+def test_a_data_only_codec_decodes_no_costed_pickle():
+    """With a data-only codec a dated pickle is refused, and its own records are read."""
+    record = bytes(Records(signer()).encode(KEY, b"", 1, cost_us=1))
+    data_only = Records(signer(), codec="json")
+    with pytest.raises(DecodeError, match="data-only"):
+        data_only.decode_dated("key", KEY, record)
+    record = bytes(data_only.encode(KEY, b"", {"a": 1}, cost_us=9, deadline_us=8))
+
+    assert ({"a": 1}, 9, 8) == data_only.decode_dated("key", KEY, record)
+
+
 def test_buffer_record_layout_is_frozen():
     """Out-of-band buffers lie on multiples of 64 bytes behind the pickle."""
     value = pickle.PickleBuffer(bytearray(b"ab" * 500))
@@ -95,7 +229,7 @@ def test_buffer_record_layout_is_frozen():
 @given(st.binary(max_size=80))
 def test_any_bytes_unpack_or_raise_format_error(content):
     """Garbage is a FormatError, never a struct.error or an IndexError."""
-    for record in (content, b"oc\x01" + content, pack_prefix(1, 5, 31) + content):
+    for record in (content, b"oc\x01" + content, pack_prefix(1, 5, 63) + content):
         try:
             unpack(record)
         except FormatError:
@@ -117,7 +251,7 @@ def test_altered_records_are_refused(noise, position):
     ("prefix", "found", "supported"),
     [
         (b"oc\x02\x01\x05\x00\x00\x01", 2, 1),
-        (pack_prefix(CodecId.PICKLE, 5, SIGNED | 1 << 14), SIGNED | 1 << 14, 31),
+        (pack_prefix(CodecId.PICKLE, 5, SIGNED | 1 << 14), SIGNED | 1 << 14, 63),
         (pack_prefix(CodecId.PICKLE, 9, SIGNED), 9, pickle.HIGHEST_PROTOCOL),
         (pack_prefix(CodecId.JSON, 3, SIGNED), 3, 0),
     ],
@@ -149,6 +283,6 @@ def test_format_document_agrees_with_the_code():
 
     assert {
         name: str(getattr(header, name))
-        for name in ("SIGNED", "DEADLINE", "TAGS", "FULL_KEY", "BUFFERS")
+        for name in ("SIGNED", "DEADLINE", "COST", "TAGS", "FULL_KEY", "BUFFERS")
     } == flags
     assert {str(int(codec)): codec.name.lower() for codec in CodecId} == codecs

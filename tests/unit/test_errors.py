@@ -13,6 +13,7 @@ from objcache.errors import ObjcacheError, StoreFullError
 ERRORS = [getattr(errors, name) for name in errors.__all__]
 SAMPLES = {
     errors.StoreBusyError: ("/path", "another process", 1.5),
+    errors.ComputationTimeoutError: ("f", 2.0),
     errors.StoreFullError: ("/path", 1024, 2048, "the bound of its file"),
     errors.WrongSecretError: ("/path", "aaaa", ("bbbb", "cccc")),
     errors.UnsupportedFormatError: ("record format", 2, 1),
