@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from objcache import errors as errors
 from objcache._version import __version__ as __version__
 from objcache.clock import ManualClock as ManualClock
+from objcache.errors import AuditError as AuditError
+from objcache.errors import ComputationTimeoutError as ComputationTimeoutError
 from objcache.errors import CorruptRecordError as CorruptRecordError
 from objcache.errors import CorruptStoreError as CorruptStoreError
 from objcache.errors import DecodeError as DecodeError
@@ -33,7 +35,12 @@ from objcache.store import Store as Store
 from objcache.store import Transaction as Transaction
 
 if TYPE_CHECKING:
+    from objcache.memo import CacheInfo as CacheInfo
+    from objcache.memo import Entry as Entry
+    from objcache.memo import Env as Env
+    from objcache.memo import File as File
     from objcache.memo import MemoizedFunction as MemoizedFunction
+    from objcache.memo import Package as Package
     from objcache.memo import default_path as default_path
     from objcache.memo import default_store as default_store
     from objcache.memo import memoize as memoize
@@ -41,16 +48,23 @@ if TYPE_CHECKING:
     from objcache.shelf import open as open  # noqa: A004  # the name that shelve has
 
 __all__ = [
+    "AuditError",
+    "CacheInfo",
     "Codec",
+    "ComputationTimeoutError",
     "CorruptRecordError",
     "CorruptStoreError",
     "DecodeError",
     "EncodeError",
+    "Entry",
+    "Env",
+    "File",
     "KeyEncodingError",
     "ManualClock",
     "MemoizedFunction",
     "Namespace",
     "ObjcacheError",
+    "Package",
     "Shelf",
     "SignatureError",
     "Snapshot",
@@ -73,7 +87,12 @@ __all__ = [
 # Loaded on first use: `import objcache` has a budget (bench/workloads/import_time.py), and
 # memoize needs inspect, which alone takes a third of it.
 _LATE = {
+    "CacheInfo": "memo",
+    "Entry": "memo",
+    "Env": "memo",
+    "File": "memo",
     "MemoizedFunction": "memo",
+    "Package": "memo",
     "default_path": "memo",
     "default_store": "memo",
     "memoize": "memo",

@@ -6,7 +6,6 @@ Knows: objcache as any user does, and what one run has cost. Must not know: how 
 from __future__ import annotations
 
 import os
-import pkgutil
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -21,12 +20,10 @@ from objcache.cli._report import FirstRun, Report, Run, console, show_report
 from objcache.cli._sources import SourceFile, SourcesError, SourceTree, find_sources, read_source
 from objcache.cli._survey import fingerprints, survey
 from objcache.clock import SYSTEM_CLOCK
-from objcache.hashing import digest
 
 __all__ = ["demo"]
 
 _FIRST_RUN: Final = ("demo", "first_run")
-_ANALYSIS_MODULES: Final = ("_analysis.py", "_survey.py")
 
 
 @click.command()
@@ -82,23 +79,14 @@ class _Work:
     """One run of the demo: the answers, where they came from, and what each kind took."""
 
     def __init__(self, store: objcache.Store[Any, Any], tree: SourceTree) -> None:
-        edition = _edition()
         self._store = store
         self._tree = tree
         self._first_run_key = (*_FIRST_RUN, os.fsencode(tree.root), sys.version_info[:2])
         self._began, self._started = SYSTEM_CLOCK.now(), SYSTEM_CLOCK.monotonic()
         self._computed = self._read = _Timed()
 
-        # The key of a result has the code of the memoized function, not that of the functions
-        # it calls: the edition stands for those.
-        def file_key(module: str, source: bytes) -> tuple[object, ...]:
-            return edition, module, source
-
-        def survey_key(files: list[FileAnalysis]) -> tuple[object, ...]:
-            return edition, fingerprints(files)
-
-        self._analyse = store.memoize(key=file_key)(analyse_source)
-        self._survey = store.memoize(key=survey_key)(survey)
+        self._analyse = store.memoize(analyse_source)
+        self._survey = store.memoize(key=fingerprints)(survey)
 
     def forget(self) -> None:
         """Remove what earlier demos have left in the store, and nothing else."""
@@ -119,6 +107,7 @@ class _Work:
         if not files:
             path, reason = skipped[0]
             raise click.ClickException(f"cannot read any of the files, e.g. {path!r}: {reason}")
+        survey_read = self._survey.is_cached(files)
         whole = self._survey(files)
         run = Run(
             seconds=self._elapsed(),
@@ -126,7 +115,7 @@ class _Work:
             computing_seconds=self._computed.seconds,
             read=self._read.calls,
             reading_seconds=self._read.seconds,
-            survey_read=not self._survey.cache_info().misses,
+            survey_read=survey_read,
         )
         stats = self._store.stats()
         return Report(
@@ -146,14 +135,14 @@ class _Work:
         except OSError as error:
             skipped.append((file.path, error.strerror or str(error)))
             return None
-        misses = self._analyse.cache_info().misses
+        stored = self._analyse.is_cached(file.module, source)
         started = SYSTEM_CLOCK.monotonic()
         analysis = self._analyse(file.module, source)
         seconds = SYSTEM_CLOCK.monotonic() - started
-        if self._analyse.cache_info().misses > misses:
-            self._computed = self._computed.plus(seconds)
-        else:
+        if stored:
             self._read = self._read.plus(seconds)
+        else:
+            self._computed = self._computed.plus(seconds)
         if analysis.problem:
             skipped.append((file.path, analysis.problem))
         return analysis
@@ -194,8 +183,3 @@ class _Work:
             f"interrupted; what was computed so far is kept: {done:,} of "
             f"{len(self._tree.files):,} files are done, the next run goes on from there"
         )
-
-
-def _edition() -> bytes:
-    """Stand for the code that the analysis is made of."""
-    return digest([pkgutil.get_data(__package__, name) for name in _ANALYSIS_MODULES])

@@ -1,18 +1,131 @@
-"""Binding the arguments of a call to a signature, compiled once for each function.
+"""From the arguments of a call to its key, compiled once for each function.
 
-Knows: signatures. Must not know: what the arguments are for.
+Knows: signatures, and which parameters count. Must not know: where results are.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
 
-__all__ = ["Binder", "compile_binder"]
+from blake3 import blake3
+
+from objcache.errors import UnkeyableArgumentError
+from objcache.hashing import canonical, digest
+from objcache.memo._inputs import Input
+
+__all__ = ["Binding", "compile_binder", "tail_of"]
 
 Binder = Callable[..., tuple[Any, ...]]
 """Called like the function; returns the value of each parameter, defaults filled in."""
+
+_LONGEST_FORM_BYTES: Final = 88
+
+
+def tail_of(value: Any) -> bytes:
+    """Return the canonical form of *value* if it is short, else `#` and its BLAKE3.
+
+    No form of a tuple begins with `#`.
+    """
+    form = canonical(value)
+    return form if len(form) <= _LONGEST_FORM_BYTES else b"#" + blake3(form).digest()
+
+
+class Binding:
+    """How the calls of one function become keys.
+
+    Args:
+        function: whose signature counts.
+        name: what it is called in messages.
+        ignore: names of parameters that do not count.
+        since: parameters that were added later, with the values that stand for their absence.
+        key: called like the function; what it returns stands for the arguments.
+        reads: inputs beside the arguments.
+
+    Attributes:
+        bind: from the arguments of a call to the values that count.
+        names: what these are called.
+        direct: whether `tail_of` of what *bind* returns is the key as it is.
+
+    Raises:
+        ValueError: a parameter that there is not.
+    """
+
+    __slots__ = ("_name", "_since", "bind", "direct", "names", "reads")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        *,
+        ignore: Collection[str] = (),
+        since: Mapping[str, object] | None = None,
+        key: Callable[..., Any] | None = None,
+        reads: tuple[Input, ...] = (),
+    ) -> None:
+        self._name = name
+        self.reads = reads
+        if key is None:
+            self.bind, self.names = compile_binder(function, ignore)
+        else:
+            self.bind, self.names = _keyed(key), ("key",)
+        since = dict(since or {})
+        for parameter in since:
+            if parameter not in self.names:
+                raise ValueError(
+                    f"since={{{parameter!r}: ...}} is no parameter of {name} that counts; "
+                    f"it has {', '.join(self.names)}"
+                )
+        self._since = {
+            self.names.index(parameter): canonical(value) for parameter, value in since.items()
+        }
+        self.direct = not since and not reads
+
+    def tail(self, bound: tuple[Any, ...]) -> bytes:
+        """Return the key of the values *bound*, and of what is read beside them.
+
+        Raises:
+            UnkeyableArgumentError: naming the argument, and the part of it, without a stable value.
+        """
+        try:
+            return tail_of(bound if self.direct else self._counted(bound))
+        except UnkeyableArgumentError:
+            self._name_culprit(bound)
+            raise
+
+    def form(self, bound: tuple[Any, ...]) -> bytes:
+        """Return the whole canonical form that `tail` may have shortened."""
+        return canonical(bound if self.direct else self._counted(bound))
+
+    def _counted(self, bound: tuple[Any, ...]) -> tuple[Any, ...]:
+        # A parameter that was added later, and has the value that stands for its absence, leaves
+        # the key as it was before; another value is told apart by its name.
+        kept, added = [], {}
+        for number, value in enumerate(bound):
+            absent = self._since.get(number)
+            if absent is None:
+                kept.append(value)
+            elif absent != canonical(value):
+                added[self.names[number]] = value
+        if added:
+            kept.append(("since", added))
+        return (tuple(kept), *self.reads) if self.reads else tuple(kept)
+
+    def _name_culprit(self, bound: tuple[Any, ...]) -> None:
+        for name, value in zip(self.names, bound, strict=True):
+            try:
+                digest(value, path=name)
+            except UnkeyableArgumentError as error:
+                path = f"{self._name}({name}=...): {error.path}"
+                raise UnkeyableArgumentError(path, error.type_name, error.reason) from None
+
+
+def _keyed(key: Callable[..., Any]) -> Binder:
+    def bind(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        return (key(*args, **kwargs),)
+
+    return bind
 
 
 def compile_binder(
@@ -38,8 +151,7 @@ def compile_binder(
     kinds = inspect.Parameter
     positional_only = keyword_only = False
     for number, parameter in enumerate(signature.parameters.values()):
-        name = parameter.name
-        text = name
+        name = text = parameter.name
         if positional_only and parameter.kind is not kinds.POSITIONAL_ONLY:
             parameters.append("/")
             positional_only = False
@@ -69,11 +181,10 @@ def compile_binder(
 
 def _signature(function: Callable[..., Any], ignore: Collection[str]) -> inspect.Signature:
     signature = inspect.signature(function)
-    if isinstance(ignore, str):
-        raise TypeError(f"ignore= is a list of names, not the one str {ignore!r}")
     for name in ignore:
         if name not in signature.parameters:
             raise ValueError(
-                f"ignore={name!r} is no parameter of {function.__qualname__}{signature}"
+                f"ignore={name!r} is no parameter of "
+                f"{getattr(function, '__qualname__', 'the function')}{signature}"
             )
     return signature

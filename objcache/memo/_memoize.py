@@ -1,111 +1,115 @@
 """The memoizing decorator.
 
-Knows: bound arguments, their hash, and a store. Must not know: records.
+Knows: which kind of function needs which memory. Must not know: how calls are answered.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import threading
-from collections.abc import Callable, Collection
-from typing import Any, Final, NamedTuple, ParamSpec, Protocol, TypeVar, cast, overload
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
-from objcache.errors import ObjcacheError, UnkeyableArgumentError
-from objcache.hashing import digest
-from objcache.memo._arguments import compile_binder
+from objcache.memo._arguments import Binding
+from objcache.memo._async_streams import async_stream_call
+from objcache.memo._controls import (
+    AsyncStreamControls,
+    Controls,
+    PlainControls,
+    StreamControls,
+    TaskControls,
+)
 from objcache.memo._default import default_store
-from objcache.protocols import MISSING
-from objcache.store import Namespace, Store
+from objcache.memo._identity import identity_of, short_name_of
+from objcache.memo._plain import plain_call
+from objcache.memo._recall import Recall
+from objcache.memo._results import Place, Results
+from objcache.memo._settings import Options, Settings
+from objcache.memo._streams import stream_call
+from objcache.memo._tasks import task_call
+from objcache.memo._types import AsyncMemoizedFunction, MemoizedFunction
 
-__all__ = ["CacheInfo", "MemoizedFunction", "StoreMemoize", "memoize"]
+__all__ = ["Decorator", "StoreMemoize", "memoize"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-
-NAMESPACE: Final = "objcache.memoize"
 
 
-class CacheInfo(NamedTuple):
-    """How a memoized function has done.
+class Decorator(Protocol):
+    """Takes a function and returns the memoized one."""
 
-    Attributes:
-        hits: calls answered from the store, in this process.
-        misses: calls that ran the function, in this process.
-        entries: results in the store, of all processes and versions of the function.
-    """
-
-    hits: int
-    misses: int
-    entries: int
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # the first that fits counts
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncMemoizedFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> MemoizedFunction[P, R]: ...
 
 
-class MemoizedFunction(Protocol[P, R_co]):
-    """A function whose results are kept; called like the plain one."""
-
-    @property
-    def __wrapped__(self) -> Callable[P, R_co]:
-        """The plain function."""
-        ...
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Return the stored result, or run the function and store it."""
-        ...
-
-    def cache_info(self) -> CacheInfo:
-        """Return hits and misses of this process, and the number of stored results."""
-        ...
-
-    def cache_clear(self) -> None:
-        """Remove all stored results of this function, and count from zero again."""
-        ...
-
-
+@overload
+def memoize(  # type: ignore[overload-overlap]  # the first that fits counts
+    function: Callable[P, Coroutine[Any, Any, R]], /
+) -> AsyncMemoizedFunction[P, R]: ...
 @overload
 def memoize(function: Callable[P, R], /) -> MemoizedFunction[P, R]: ...
 @overload
 def memoize(
-    function: None = None,
-    /,
-    *,
-    store: Store[Any, Any] | None = None,
-    ignore: Collection[str] = (),
-    key: Callable[..., Any] | None = None,
-) -> Callable[[Callable[P, R]], MemoizedFunction[P, R]]: ...
+    function: None = None, /, *, store: Place | None = None, **options: Unpack[Options]
+) -> Decorator: ...
 def memoize(
-    function: Any = None,
-    /,
-    *,
-    store: Store[Any, Any] | None = None,
-    ignore: Collection[str] = (),
-    key: Callable[..., Any] | None = None,
+    function: Any = None, /, *, store: Place | None = None, **options: Unpack[Options]
 ) -> Any:
     """Keep the results of *function* on disk: they survive the process and are shared by all.
 
-    The key of a result is the function (module, name and code: an edited function starts
-    anew) and the value of its arguments as the signature binds them: `f(1)`, `f(x=1)` and a
-    default left out or given are one key; `1`, `1.0` and `True` are three.
+    The key of a result is the function (module, name, and the code of all of its project that
+    it uses) and the value of its arguments as the signature binds them: `f(1)`, `f(x=1)` and a
+    default left out or given are one key; `1`, `1.0` and `True` are three. An edit begins a new
+    version; undoing it finds the old results again.
 
-    A result that cannot be stored or read back never breaks the function: it is computed,
-    and one warning goes to the logger `objcache`.
+    Threads, tasks and processes that ask for one result at the same time wait for one of them
+    to compute it. A result that cannot be stored or read back never breaks the function: it is
+    computed, and one warning for each cause goes to the logger `objcache`.
 
     Args:
-        function: a plain function; its result must depend on its arguments only.
-        store: where to keep results; by default the store of the user
-            (`$OBJCACHE_DIR`, else below the platform's cache directory).
-        ignore: names of parameters that do not count, however they are passed.
+        function: a plain, coroutine, generator or asynchronous generator function, a method, or
+            anything else that is called and has a signature.
+        store: where to keep results, a store or a namespace of one; by default the store of
+            the user (`$OBJCACHE_DIR`, else below the platform's cache directory).
+        ignore: names of parameters, or of variables of the closure, that do not count.
         key: called like the function; what it returns is the key instead of the arguments.
+        version: part of the version of the function, beside its code.
+        track: whose edits begin a new version: `"code"`, of all that the function uses of its
+            project; `"self"`, of the function alone; None, nobody's.
+        since: parameters that were added later, each with the value that stands for its absence:
+            calls with it keep the results from before.
+        reads: `File`, `Env` and `Package` inputs that results depend on, too.
+        expire: for how long a result is good, in seconds or as a timedelta.
+        stale: for how much longer it is served while it is computed anew in the background.
+        early: how eagerly a result is computed anew before it is over: the beta of XFetch, 1.0
+            is optimal, 0 never.
+        tag: one or several names for `cache_clear(tag)`.
+        cache_if: called with a new result; whether to store it.
+        cache_exceptions: exceptions of these types are stored, and raised again.
+        validate: called with the `Entry` of each hit; whether to serve it.
+        hot: how many decoded results this process keeps in memory; one is served only while
+            the store says that it is current.
+        copy: whether callers get copies of these; False shares them between all.
+        single_flight: whether others wait for a computation that is running.
+        timeout: how long they wait, in seconds or as a timedelta; None for ever.
+        on_timeout: `"raise"` a `ComputationTimeoutError` then, or `"compute"` as well.
+        strict: raise what would be logged.
+        strict_args: store the whole encoded arguments and compare them on each hit.
+        audit: this share of the hits is computed again, and a differing result reported.
 
     Raises:
         UnkeyableArgumentError: at a call, naming the argument that has no stable value.
-        TypeError: *function* is a coroutine or generator function, whose result is used up.
+        TypeError, ValueError: an option that there is not, or that makes no sense.
 
     Cost:
-        A hit: one hash of the arguments, one read.
+        A hit: one hash of the arguments, one read. A miss: a lock, two reads, one transaction.
 
     Concurrency:
-        Any thread, any process. Two that miss at the same moment both compute.
+        Any thread, any process, before and after a fork.
 
     >>> @objcache.memoize
     ... def slow_square(x: int) -> int:
@@ -117,163 +121,143 @@ def memoize(
     >>> slow_square(x=12)
     144
     """
-    if function is None:
-        return functools.partial(_memoized, store=store, ignore=ignore, key=key)
-    return _memoized(function, store, ignore, key)
+    choose = default_store if store is None else _chosen(store)
+    return _decorated(function, choose, options)
 
 
 class StoreMemoize:
     """`memoize` with its store chosen: what `store.memoize` is."""
 
-    __slots__ = ("_store",)
+    __slots__ = ("_place",)
 
-    def __init__(self, store: Store[Any, Any]) -> None:
-        self._store = store
+    def __init__(self, place: Place) -> None:
+        self._place = place
 
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # the first that fits counts
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncMemoizedFunction[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> MemoizedFunction[P, R]: ...
     @overload
-    def __call__(
-        self,
-        function: None = None,
-        /,
-        *,
-        ignore: Collection[str] = (),
-        key: Callable[..., Any] | None = None,
-    ) -> Callable[[Callable[P, R]], MemoizedFunction[P, R]]: ...
-    def __call__(
-        self,
-        function: Any = None,
-        /,
-        *,
-        ignore: Collection[str] = (),
-        key: Callable[..., Any] | None = None,
-    ) -> Any:
-        """Keep the results of *function* in the store; see `memoize`."""
-        if function is None:
-            return functools.partial(_memoized, store=self._store, ignore=ignore, key=key)
-        return _memoized(function, self._store, ignore, key)
+    def __call__(self, function: None = None, /, **options: Unpack[Options]) -> Decorator: ...
+    def __call__(self, function: Any = None, /, **options: Unpack[Options]) -> Any:
+        """Keep the results of *function* here; see `memoize`."""
+        return _decorated(function, _chosen(self._place), options)
 
 
-def _memoized(
-    function: Callable[P, R],
-    store: Store[Any, Any] | None,
-    ignore: Collection[str],
-    key: Callable[..., Any] | None,
-) -> MemoizedFunction[P, R]:
-    _check_plain(function)
-    bind, names = compile_binder(function, ignore)
-    if key is not None:
-        bind, names = key, ()
-    results = _Results(function, store)
-    lock = threading.Lock()
-    hits = misses = 0
-
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        nonlocal hits, misses
-        try:
-            bound = bind(*args, **kwargs)
-        except TypeError:
-            return function(*args, **kwargs)  # raises what the plain function raises
-        namespace, identity = results.opened or results.open()
-        try:
-            hashed = digest((identity, bound))
-        except UnkeyableArgumentError:
-            _raise_unkeyable(function, names, bound)
-            raise
-        try:
-            result = namespace.get(hashed, MISSING)
-        except ObjcacheError as error:
-            results.warn("read", error)
-            result = MISSING
-        if result is not MISSING:
-            with lock:
-                hits += 1
-            return cast("R", result)
-        with lock:
-            misses += 1
-        result = function(*args, **kwargs)
-        try:
-            namespace[hashed] = result
-        except ObjcacheError as error:
-            results.warn("stored", error)
-        return result
-
-    def cache_info() -> CacheInfo:
-        with lock:
-            return CacheInfo(hits, misses, len((results.opened or results.open())[0]))
-
-    def cache_clear() -> None:
-        nonlocal hits, misses
-        (results.opened or results.open())[0].clear()
-        with lock:
-            hits = misses = 0
-
-    memoized = cast("Any", call)
-    memoized.__objcache_wrapped__ = function  # it is hashed as the plain function
-    memoized.cache_info = cache_info
-    memoized.cache_clear = cache_clear
-    return cast("MemoizedFunction[P, R]", memoized)
+def _chosen(place: Place) -> Callable[[], Place]:
+    if not hasattr(place, "namespace") or not hasattr(place, "atomic"):
+        raise TypeError(f"store= is a Store or a namespace of one, not {type(place).__name__}")
+    return lambda: place
 
 
-class _Results:
-    """Where the results of one function are, opened when it is first called."""
-
-    def __init__(self, function: Callable[..., Any], store: Store[Any, Any] | None) -> None:
-        self._function = function
-        self._store = store
-        self._warned: set[tuple[str, type]] = set()
-        self.opened: tuple[Namespace[bytes, Any], bytes] | None = None
-
-    def open(self) -> tuple[Namespace[bytes, Any], bytes]:
-        """Return the namespace of the results, and the digest of the function's code."""
-        function = self._function
-        store = self._store if self._store is not None else default_store()
-        names = (function.__module__ or "", function.__qualname__)
-        namespace = store.namespace(NAMESPACE).namespace(".".join(names))
-        self.opened = namespace, digest(function, path=function.__qualname__)
-        return self.opened
-
-    def warn(self, what: str, error: ObjcacheError) -> None:
-        """Log that a result could not be read or stored: once for each cause."""
-        cause = (what, type(error))
-        if cause in self._warned:
-            return
-        self._warned.add(cause)
-        import logging  # noqa: PLC0415  # not needed by those whose stores are well
-
-        logging.getLogger("objcache").warning(
-            "a result of %s could not be %s and is computed each time: %s",
-            self._function.__qualname__,
-            what,
-            error,
-        )
+def _decorated(function: Any, choose: Callable[[], Place], options: Options) -> Any:
+    settings = Settings.of(options)
+    if function is None:
+        return cast("Decorator", functools.partial(_memoized, choose=choose, settings=settings))
+    return _memoized(function, choose, settings)
 
 
-def _check_plain(function: Any) -> None:
+def _memoized(function: Any, choose: Callable[[], Place], settings: Settings) -> Any:
+    again = functools.partial(_memoized, choose=choose, settings=settings)
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(again(function.__func__))
+    if isinstance(function, property):
+        return function.getter(again(function.fget))
+    if isinstance(function, functools.cached_property):
+        return functools.cached_property(again(function.func))
     if not callable(function):
         raise TypeError(f"memoize takes a function, not {type(function).__name__}")
-    for test, kind in (
-        (inspect.iscoroutinefunction, "a coroutine function"),
-        (inspect.isasyncgenfunction, "an asynchronous generator function"),
-        (inspect.isgeneratorfunction, "a generator function"),
-    ):
-        if test(function):
-            raise TypeError(
-                f"{function.__qualname__} is {kind}: its result is used up by the first caller "
-                "and cannot be kept; memoize a plain function that returns the finished value"
+    kind = _kind_of(function)
+    if kind.refused:
+        _refuse(function, settings, kind)
+    recall = _recall_of(function, choose, settings)
+    memoized: Any = kind.call(recall)
+    memoized.__objcache_wrapped__ = function  # it is hashed as the plain function
+    kind.controls(recall).attach(memoized)
+    return memoized
+
+
+def _recall_of(
+    function: Callable[..., Any], choose: Callable[[], Place], settings: Settings
+) -> Recall:
+    name = short_name_of(function)
+    plain = getattr(function, "__objcache_wrapped__", function)
+    variables = frozenset(getattr(getattr(plain, "__code__", None), "co_freevars", ()))
+    outside = variables.intersection(settings.ignore)
+    binding = Binding(
+        function,
+        name,
+        ignore=[given for given in settings.ignore if given not in outside],
+        since=dict(settings.since),
+        key=settings.key,
+        reads=settings.reads,
+    )
+    results = Results(choose, lambda: identity_of(function, settings, outside))
+    return Recall(function, name, settings, binding, results)
+
+
+class _Kind:
+    """One kind of function.
+
+    Attributes:
+        name: in messages.
+        call: makes the memoized function.
+        controls: what is attached to it.
+        refused: options that make no sense for it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        call: Callable[[Recall], Callable[..., Any]],
+        controls: type[Controls],
+        refused: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.call = call
+        self.controls = controls
+        self.refused = refused
+
+
+# A generator has no result to look at, and runs as fast as the one who consumes it.
+_OF_RESULTS: Final = ("cache_if", "cache_exceptions", "audit", "hot", "timeout")
+_PLAIN: Final = _Kind("a plain function", plain_call, PlainControls)
+_KINDS: Final = (
+    (inspect.iscoroutinefunction, _Kind("a coroutine function", task_call, TaskControls)),
+    (
+        inspect.isgeneratorfunction,
+        _Kind("a generator function", stream_call, StreamControls, _OF_RESULTS),
+    ),
+    (
+        inspect.isasyncgenfunction,
+        _Kind(
+            "an asynchronous generator function",
+            async_stream_call,
+            AsyncStreamControls,
+            _OF_RESULTS,
+        ),
+    ),
+)
+
+
+def _kind_of(function: Any) -> _Kind:
+    # An object is of the kind of what calling it runs.
+    called = getattr(type(function), "__call__", None)  # noqa: B004  # its function is wanted
+    for is_kind, kind in _KINDS:
+        if is_kind(function) or (not isinstance(function, type) and is_kind(called)):
+            return kind
+    return _PLAIN
+
+
+def _refuse(function: Any, settings: Settings, kind: _Kind) -> None:
+    for option in kind.refused:
+        if getattr(settings, option) != getattr(_DEFAULTS, option):
+            raise ValueError(
+                f"{short_name_of(function)} is {kind.name}, whose items are kept as they are "
+                f"produced: {option}= makes no sense for it"
             )
 
 
-def _raise_unkeyable(
-    function: Callable[..., Any], names: tuple[str, ...], bound: tuple[Any, ...]
-) -> None:
-    if not names:
-        return  # the value of key= is to blame, not an argument
-    for name, value in zip(names, bound, strict=True):
-        try:
-            digest(value, path=name)
-        except UnkeyableArgumentError as error:
-            path = f"{function.__qualname__}({name}=...): {error.path}"
-            raise UnkeyableArgumentError(path, error.type_name, error.reason) from None
+_DEFAULTS: Final = Settings()

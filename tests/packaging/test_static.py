@@ -19,8 +19,17 @@ PACKAGE = ROOT / "objcache"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 BUDGET = {ast.Module: 400, ast.ClassDef: 250, ast.FunctionDef: 40, ast.AsyncFunctionDef: 40}
 GRANTED: dict[str, int] = {
-    # The body is what one call of a memoized function does, flat on purpose.
-    "objcache/memo/_memoize.py::_memoized": 75,
+    # One class for each failure that a user can meet, each with its message and its remedy.
+    "objcache/errors.py": 450,
+    # What one call of a memoized function does first, flat on purpose.
+    "objcache/memo/_plain.py::plain_call": 45,
+    # Reading and writing a small record are written out twice, flat on purpose.
+    "objcache/records.py::Records": 295,
+    "objcache/records.py::__init__": 42,
+    "objcache/records.py::decode_dated": 45,
+    "objcache/records.py::encode": 50,
+    # One open file: its handle, locks, members and pulse live and die together.
+    "objcache/engine/_environment.py::Environment": 260,
     # A third of it is its signature.
     "objcache/store/_store.py::__init__": 60,
 }

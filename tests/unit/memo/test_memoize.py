@@ -37,11 +37,11 @@ def test_computed_once(store, calls):
 
     assert [9, 9, 16] == [square(3), square(3), square(4)]
     assert [3, 4] == calls
-    assert (1, 2, 2) == square.cache_info()
+    assert (1, 2, 2) == square.cache_info()[:3]
     assert ("square", "Square.") == (square.__name__, square.__doc__)
     assert 25 == square.__wrapped__(5)
     square.cache_clear()
-    assert (0, 0, 0) == square.cache_info()
+    assert (0, 0, 0, 0, 0.0) == square.cache_info()
     assert 9 == square(3)
     assert [3, 4, 5, 3] == calls
 
@@ -133,7 +133,7 @@ def test_edited_code_is_computed_anew(store):
     again = store.memoize(make("def f(x, k=1): return x + k"))
 
     assert [6, 4, 7, 6] == [one(5), other(5), default(5), again(5)]
-    assert (1, 0) == again.cache_info()[:2]
+    assert (1, 3, 3) == again.cache_info()[:3]
 
 
 def test_closures_do_not_share(store):
@@ -156,7 +156,7 @@ def test_functions_of_one_name_do_not_share(store):
     first(1)
     second(1)
 
-    assert (0, 1, 1) == second.cache_info()
+    assert (0, 1, 1) == second.cache_info()[:3]
 
 
 def test_recursion(store, calls):
@@ -230,21 +230,8 @@ def test_methods(store, calls):
     assert [3, 2] == calls
 
 
-def test_what_cannot_be_kept_is_refused(store):
-    """Coroutine and generator functions are refused when they are decorated."""
-
-    async def coroutine():
-        pass
-
-    def generator():
-        yield
-
-    async def both():
-        yield
-
-    for function in (coroutine, generator, both):
-        with pytest.raises(TypeError, match=f"{function.__name__} is a.* its result is used up"):
-            store.memoize(function)
+def test_what_is_not_called_is_refused(store):
+    """Something that is no function is refused when it is decorated."""
     with pytest.raises(TypeError, match="takes a function, not int"):
         store.memoize(5)
 
@@ -280,7 +267,7 @@ def test_damaged_results_do_not_break_the_function(open_store, path, caplog):
     memoized = open_store().memoize(count)
     with caplog.at_level(logging.WARNING, "objcache"):
         assert [1, 1] == [memoized(1), memoized(1)]
-    assert (1, 1, 1) == memoized.cache_info()
+    assert (1, 2, 1) == memoized.cache_info()[:3]
     assert "could not be read" in caplog.text
 
 
@@ -333,7 +320,7 @@ def test_keys_do_not_depend_on_the_hash_seed(path, monkeypatch):
         monkeypatch.setenv("PYTHONHASHSEED", seed)
         found.append(run(code, path))
 
-    assert ["1\n", "0\n", "0\n"] == found
+    assert ["1\n"] * 3 == found
 
 
 def test_default_store(tmp_path, monkeypatch):

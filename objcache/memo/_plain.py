@@ -1,0 +1,171 @@
+"""Memoized plain functions.
+
+Knows: how a function is run once while threads and processes wait. Must not know: where results
+are.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from marshal import dumps
+from typing import Any, Final
+
+from objcache.errors import ComputationTimeoutError
+from objcache.flights import Claim, Landed, WaitTimeoutError
+from objcache.memo._entries import MICROSECONDS
+from objcache.memo._recall import Call, Recall, Remembered
+
+__all__ = ["PlainRuns", "plain_call"]
+
+# The forms of these are one call of marshal; objcache.hashing is the oracle.
+_PLAIN: Final = frozenset({type(None), bool, int, str})
+_LONGEST_FORM_BYTES: Final = 88
+
+
+def plain_call(recall: Recall) -> Callable[..., Any]:
+    """Return the memoized function."""
+    function, results, settings = recall.function, recall.results, recall.settings
+    bind, tail_of, direct = recall.binding.bind, recall.binding.tail, recall.binding.direct
+    answer = PlainRuns(recall).answer
+    hot, plain, longest = recall.hot, _PLAIN, _LONGEST_FORM_BYTES
+    own_key, microseconds = settings.key is not None, MICROSECONDS
+    # Whatever needs more than a record that is not over is answered below.
+    simple = not (settings.looks_closer or settings.early)
+
+    # Flat on purpose: bench/workloads/memo_hit.py; oracle: `PlainRuns.answer`.
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            bound = bind(*args, **kwargs)
+        except TypeError:
+            if own_key:
+                raise
+            return function(*args, **kwargs)  # raises what the plain function raises
+        if direct and plain.issuperset(map(type, bound)):
+            try:
+                tail = dumps(bound, 2)
+            except ValueError:  # a text of 2 GiB
+                tail = tail_of(bound)
+            if len(tail) > longest:
+                tail = tail_of(bound)
+        else:
+            tail = tail_of(bound)
+        opened = results.opened
+        if simple and opened is not None:
+            try:
+                found = opened.results.get(tail) if hot is None else hot.look(tail, opened)
+            except Exception:  # noqa: BLE001  # told, or raised, by `answer`
+                found = None
+            if found is not None:
+                deadline_us = found[2]
+                if deadline_us is None or deadline_us > opened.now() * microseconds:
+                    tally = opened.tally
+                    tally[0] += 1
+                    tally[2] += found[1]
+                    return found[0]
+        return answer(Call(args, kwargs, bound, tail))
+
+    return call
+
+
+class PlainRuns:
+    """The calls of one plain function that are not answered in the first lines of the wrapper."""
+
+    __slots__ = ("_recall",)
+
+    def __init__(self, recall: Recall) -> None:
+        self._recall = recall
+
+    def answer(self, call: Call) -> Any:
+        """Return the stored result, or run the function and store it."""
+        remembered = self._recall.look(call)
+        if remembered is not None:
+            return self._given(call, remembered)
+        return self.compute(call)
+
+    def compute(self, call: Call) -> Any:
+        """Run the function for a call that has no good result, unless another thread does."""
+        recall = self._recall
+        flights = recall.flights()
+        if flights is None:
+            return self.run(call)[0]
+        try:
+            claim = flights.claim(recall.flight_key(call), recall.settings.timeout)
+        except WaitTimeoutError:
+            if recall.settings.on_timeout == "raise":
+                timeout = recall.settings.timeout or 0.0
+                raise ComputationTimeoutError(recall.name, timeout) from None
+            return self.run(call)[0]
+        if claim is None:
+            return self.run(call)[0]
+        if isinstance(claim, Landed):
+            recall.count_hit()
+            return recall.landed(call, claim)
+        return self._run_claimed(call, claim)
+
+    def run(self, call: Call) -> tuple[Any, bool]:
+        """Run the function and store its result; return it, and whether it is stored."""
+        recall = self._recall
+        recall.count_miss()
+        picture = recall.picture(call)
+        monotonic = recall.clock.monotonic
+        began = monotonic()
+        try:
+            result = recall.function(*call.args, **call.kwargs)
+        except recall.settings.cache_exceptions as error:
+            recall.keep(call, picture, error, monotonic() - began, raised=True)
+            raise
+        return result, recall.keep(call, picture, result, monotonic() - began)
+
+    def refresh(self, call: Call) -> Any:
+        """Run the function and replace its result."""
+        return self.run(call)[0]
+
+    def _run_claimed(self, call: Call, claim: Claim) -> Any:
+        landed = None
+        claim.enter()
+        try:
+            # Another process may have stored it while this one waited for the lock.
+            remembered = self._recall.look(call)
+            if remembered is not None and not remembered.ageing:
+                landed = Landed(remembered.value, stored=True)
+                return self._given(call, remembered)
+            result, stored = self.run(call)
+            landed = Landed(result, stored=stored)
+            return result
+        finally:
+            claim.release(landed)
+
+    def _given(self, call: Call, remembered: Remembered) -> Any:
+        recall = self._recall
+        recall.count_hit(remembered.cost_us)
+        if remembered.raised:
+            raise remembered.value
+        if remembered.ageing:
+            self._refresh_in_background(call)
+        elif recall.wants_audit():
+            recall.audit(call, remembered.value, recall.function(*call.args, **call.kwargs))
+        return remembered.value
+
+    def _refresh_in_background(self, call: Call) -> None:
+        """Compute a result that is served meanwhile; one thread of all processes does."""
+        recall = self._recall
+        refreshing = recall.begin_refresh(call)
+        if refreshing is None:
+            return
+
+        def refresh() -> None:
+            refreshing.begin()
+            try:
+                if refreshing.still_wanted():
+                    self.run(call)
+            except Exception as error:  # noqa: BLE001  # nobody is there to catch it
+                recall.complaints.about("refreshed", error, quiet=True)
+            finally:
+                refreshing.end()
+
+        thread = threading.Thread(target=refresh, name=f"refresh {recall.name}", daemon=True)
+        recall.refreshers.add(thread)
+        thread.start()
