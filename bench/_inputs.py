@@ -5,8 +5,9 @@ Knows: the seed. Must not know: engines, workloads.
 
 from __future__ import annotations
 
+import os
 import random
-from time import perf_counter_ns
+from time import perf_counter_ns, sleep
 from typing import Any, Final
 
 __all__ = [
@@ -17,11 +18,15 @@ __all__ = [
     "NUMBERS",
     "SECRET",
     "SEED",
+    "SLOW_S",
     "TREES",
     "VALUES",
     "chosen",
+    "moment_of",
     "of_number",
     "of_tree",
+    "slow_answer",
+    "tree",
 ]
 
 SEED: Final = 20_090_117
@@ -47,11 +52,15 @@ def _record(source: random.Random) -> dict[str, Any]:
     }
 
 
-def _tree(source: random.Random) -> dict[str, dict[str, Any]]:
-    """Return a nested dict of 200 leaves: ints, floats and strings."""
+def tree(source: random.Random) -> dict[str, Any]:
+    """Return a nested dict of 200 leaves: ints, floats and strings, in dicts and lists."""
     kinds = (lambda: source.randrange(1 << 30), source.random, lambda: source.choice(_WORDS))
     return {
-        f"group{group}": {f"leaf{leaf}": kinds[leaf % 3]() for leaf in range(20)}
+        f"group{group}": {
+            **{f"leaf{leaf}": kinds[leaf % 3]() for leaf in range(8)},
+            "numbers": [kinds[leaf % 2]() for leaf in range(6)],
+            "rows": [{"word": kinds[2](), "weight": kinds[1]()} for _ in range(3)],
+        }
         for group in range(10)
     }
 
@@ -65,7 +74,8 @@ NEW_VALUES: Final = VALUES[1:] + VALUES[:1]
 """What is written over `VALUES`: other values of the same kind."""
 
 NUMBERS: Final = tuple(range(100))
-TREES: Final = tuple(_tree(_SOURCE) for _ in range(20))
+TREES: Final = tuple(tree(_SOURCE) for _ in range(20))
+SLOW_S: Final = 1.0
 
 
 def chosen(workload: str, round_: int, count: int, among: int = ENTRIES) -> list[int]:
@@ -81,6 +91,20 @@ def of_number(number: int) -> dict[str, Any]:
     return {"number": number, "half": number / 2, "name": "of_number", "made": perf_counter_ns()}
 
 
-def of_tree(tree: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def moment_of(_number: int) -> int:
+    """Stand for an expensive function whose result cannot be changed: when it was computed."""
+    return perf_counter_ns()
+
+
+def of_tree(tree: dict[str, Any]) -> dict[str, Any]:
     """Stand for an expensive function of a nested dict; `made` betrays a call that was no hit."""
     return {"groups": len(tree), "half": 0.5, "name": "of_tree", "made": perf_counter_ns()}
+
+
+def slow_answer(log: str) -> dict[str, Any]:
+    """Append a byte to *log*, wait a second, and answer who did."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.write(descriptor, b".")
+    os.close(descriptor)
+    sleep(SLOW_S)
+    return {"by": os.getpid(), "made": perf_counter_ns()}

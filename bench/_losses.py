@@ -5,6 +5,7 @@ Knows: rows and their durability. Must not know: pages.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +15,9 @@ from bench._targets import row_ratio
 
 __all__ = ["Loss", "losses"]
 
-_OURS: Final = ("objcache-process", "objcache-commit")
+_OURS: Final = "objcache-"
+_COMMIT: Final = "objcache-commit"
+_HOT: Final = "objcache-hot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,16 @@ class Loss:
 def losses(results: Mapping[str, Any]) -> Iterator[Loss]:
     """Yield a loss for each row that is faster than ours at the median or the 99th percentile.
 
-    Reads do not depend on the durability: there, only one of our two rows is compared.
+    Reads do not depend on the durability, nor writes on what is kept in memory: there, those of
+    our rows are not compared.
     """
     engines = {engine["name"]: engine for engine in results["engines"]}
     for workload in results["workloads"]:
-        rows = {row["name"]: row for row in workload["rows"]}
-        for ours in _OURS if workload["writes"] else _OURS[:1]:
-            for theirs in rows:
+        rows = {row["name"]: row for row in workload["rows"] if row["name"] in engines}
+        for ours, theirs in itertools.product(rows, rows):
+            if ours.startswith(_OURS) and not theirs.startswith(_OURS):
                 times = row_ratio(workload, ours, theirs)
-                if times is None or theirs in _OURS:
+                if times is None or ours.startswith(_HOT if workload["writes"] else _COMMIT):
                     continue
                 p99_times = rows[ours]["p99_ns"] / rows[theirs]["p99_ns"]
                 if times.median > 1 or p99_times > 1:

@@ -81,13 +81,15 @@ def _run_workload(
         subjects = workload.subjects(engines, own)
         for subject in subjects:
             stack.callback(subject.close)
-        slices = _take_turns(workload, subjects, rounds)
+        slices = _take_turns(workload, subjects, workload.rounds(rounds))
     print("done", file=sys.stderr)
     return {
         "name": workload.name,
         "title": workload.title,
         "question": workload.question,
         "writes": workload.writes,
+        "keeps": workload.keeps,
+        "reference": workload.reference,
         "rows": [_row(subject, slices[subject.name]) for subject in subjects],
     }
 
@@ -96,14 +98,14 @@ def _take_turns(
     workload: Workload, subjects: Sequence[Subject], rounds: int
 ) -> dict[str, list[list[int]]]:
     slices: dict[str, list[list[int]]] = {subject.name: [] for subject in subjects}
-    for round_ in range(rounds + 1):
+    for round_ in range(rounds + workload.warm_rounds):
         if workload.writes:
             os.sync()  # no flush of one engine shall write what others left behind
         order = list(subjects)
         random.Random(f"{SEED} {workload.name} order {round_}").shuffle(order)
         for subject in order:
             taken = subject.measure(round_)
-            if round_ > 0:  # round 0 warms the caches of all of them
+            if round_ >= workload.warm_rounds:  # those before warm the caches of all of them
                 slices[subject.name].append(taken)
     return slices
 

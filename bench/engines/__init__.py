@@ -9,18 +9,22 @@ import importlib
 from collections.abc import Iterable
 from typing import Final
 
+from bench.engines._engine import HASH as HASH
 from bench.engines._engine import MAPPING as MAPPING
 from bench.engines._engine import MEMOIZE as MEMOIZE
 from bench.engines._engine import MEMOIZE_DICT as MEMOIZE_DICT
+from bench.engines._engine import SHARED as SHARED
 from bench.engines._engine import Engine as Engine
 from bench.engines._engine import Handle as Handle
 from bench.engines._engine import Loss as Loss
 
 __all__ = [
     "ENGINE_NAMES",
+    "HASH",
     "MAPPING",
     "MEMOIZE",
     "MEMOIZE_DICT",
+    "SHARED",
     "Engine",
     "Handle",
     "Loss",
@@ -30,6 +34,9 @@ __all__ = [
 _MODULES: Final = {
     "objcache-process": "objcache",
     "objcache-commit": "objcache",
+    "objcache-hot": "objcache",
+    "objcache-hot-shared": "objcache",
+    "objcache-digest": "objcache",
     "limit-process": "limit",
     "limit-commit": "limit",
     "diskcache": "diskcache",
@@ -37,6 +44,7 @@ _MODULES: Final = {
     "rocksdict": "rocksdict",
     "shelve": "shelve",
     "joblib": "joblib",
+    "joblib-hash": "joblib",
     "lru_cache": "lru_cache",
 }
 

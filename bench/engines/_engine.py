@@ -5,16 +5,28 @@ Knows: the vocabulary of adapters. Must not know: any engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
-__all__ = ["MAPPING", "MEMOIZE", "MEMOIZE_DICT", "Engine", "Handle", "Loss", "missing"]
+__all__ = [
+    "HASH",
+    "MAPPING",
+    "MEMOIZE",
+    "MEMOIZE_DICT",
+    "SHARED",
+    "Engine",
+    "Handle",
+    "Loss",
+    "missing",
+]
 
 MAPPING: Final = "mapping"
 MEMOIZE: Final = "memoize"
 MEMOIZE_DICT: Final = "memoize a dict argument"
+SHARED: Final = "memoize for several processes"
+HASH: Final = "hash an argument"
 
 
 class Loss(IntEnum):
@@ -43,6 +55,8 @@ class Handle:
         put_many: store a mapping in one transaction.
         items: iterate over all keys and values.
         memoize: wrap a function.
+        map: the results of a memoized function for many arguments at once.
+        hash: the key of one argument.
     """
 
     close: Callable[[], object]
@@ -53,6 +67,8 @@ class Handle:
     put_many: Callable[[Mapping[str, Any]], object] = missing
     items: Callable[[], Iterable[tuple[str, Any]]] = missing
     memoize: Callable[[Callable[..., Any]], Callable[..., Any]] = missing
+    map: Callable[[Any, Iterable[Any]], Sequence[Any]] = missing
+    hash: Callable[[Any], object] = missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import diskcache
 
-from bench.engines._engine import MAPPING, MEMOIZE, MEMOIZE_DICT, Engine, Handle, Loss
+from bench.engines._engine import MAPPING, MEMOIZE, MEMOIZE_DICT, SHARED, Engine, Handle, Loss
 
 __all__ = ["ENGINES"]
 
@@ -52,6 +52,6 @@ ENGINES = (
         loss=Loss.RECENT,
         faster_because="SQLite appends to a log and flushes at its checkpoints only",
         open=_open,
-        offers=frozenset({MAPPING, MEMOIZE, MEMOIZE_DICT}),
+        offers=frozenset({MAPPING, MEMOIZE, MEMOIZE_DICT, SHARED}),
     ),
 )

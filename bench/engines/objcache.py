@@ -1,4 +1,4 @@
-"""objcache, with and without a flush of every commit.
+"""objcache: with and without a flush of every commit, with results in memory, and its hash alone.
 
 Knows: the public API of objcache. Must not know: anything below it.
 """
@@ -6,13 +6,32 @@ Knows: the public API of objcache. Must not know: anything below it.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any, Final
 
 import objcache
 from bench._inputs import SECRET
-from bench.engines._engine import MAPPING, MEMOIZE, MEMOIZE_DICT, Engine, Handle, Loss
+from bench.engines._engine import (
+    HASH,
+    MAPPING,
+    MEMOIZE,
+    MEMOIZE_DICT,
+    SHARED,
+    Engine,
+    Handle,
+    Loss,
+)
+from objcache.hashing import digest
 
 __all__ = ["ENGINES"]
+
+_HOT_RESULTS: Final = 1000
+
+
+def _map(memoized: Any, arguments: Iterable[Any]) -> Sequence[Any]:
+    found: Sequence[Any] = memoized.map(arguments)
+    return found
 
 
 def _open(durability: str, directory: str) -> Handle:
@@ -26,15 +45,26 @@ def _open(durability: str, directory: str) -> Handle:
         put_many=store.set_many,
         items=store.items,
         memoize=store.memoize,
+        map=_map,
     )
 
 
-_OFFERS = frozenset({MAPPING, MEMOIZE, MEMOIZE_DICT})
+def _open_hot(copy: bool, directory: str) -> Handle:  # noqa: FBT001  # bound by partial below
+    store = objcache.Store(os.path.join(directory, "store"), durability="process", secret=SECRET)
+    return Handle(close=store.close, memoize=store.memoize(hot=_HOT_RESULTS, copy=copy))
+
+
+def _hash(_directory: str) -> Handle:
+    return Handle(close=lambda: None, hash=digest)
+
+
+_DISTRIBUTIONS: Final = ("objcache", "lmdb", "blake3")
+_SAME_CODE: Final = "it runs the code of objcache-process"
 
 ENGINES = (
     Engine(
         name="objcache-process",
-        distributions=("objcache", "lmdb", "blake3"),
+        distributions=_DISTRIBUTIONS,
         settings='`objcache.Store(path, durability="process", secret=...)`; every record is signed '
         "and verified.",
         killed="nothing",
@@ -42,19 +72,55 @@ ENGINES = (
         loss=Loss.EVERYTHING,
         faster_because="",
         open=partial(_open, "process"),
-        offers=_OFFERS,
+        offers=frozenset({MAPPING, MEMOIZE, MEMOIZE_DICT, SHARED}),
     ),
     Engine(
         name="objcache-commit",
-        distributions=("objcache", "lmdb", "blake3"),
+        distributions=_DISTRIBUTIONS,
         settings='`objcache.Store(path, durability="commit", secret=...)`; every commit is flushed '
         "to the disk.",
         killed="nothing",
         power_cut="nothing",
         loss=Loss.NOTHING,
-        faster_because="it runs the code of objcache-process",
+        faster_because=_SAME_CODE,
         open=partial(_open, "commit"),
-        offers=_OFFERS,
-        slow={"set": 5, "delete": 5},
+        offers=frozenset({MAPPING, MEMOIZE, MEMOIZE_DICT}),
+        slow={"set": 5, "delete": 5, "memo_miss": 5},
+    ),
+    Engine(
+        name="objcache-hot",
+        distributions=_DISTRIBUTIONS,
+        settings="`store.memoize(hot=1000)` of the store of objcache-process: results stay in "
+        "memory as well, and each caller gets a copy of one that could be changed.",
+        killed="nothing",
+        power_cut="may lose everything",
+        loss=Loss.EVERYTHING,
+        faster_because=_SAME_CODE,
+        open=partial(_open_hot, True),
+        offers=frozenset({MEMOIZE, MEMOIZE_DICT}),
+    ),
+    Engine(
+        name="objcache-hot-shared",
+        distributions=_DISTRIBUTIONS,
+        settings="`store.memoize(hot=1000, copy=False)`: the same, and all callers share one "
+        "object, as those of `lru_cache` do.",
+        killed="nothing",
+        power_cut="may lose everything",
+        loss=Loss.EVERYTHING,
+        faster_because=_SAME_CODE,
+        open=partial(_open_hot, False),
+        offers=frozenset({MEMOIZE}),
+    ),
+    Engine(
+        name="objcache-digest",
+        distributions=_DISTRIBUTIONS,
+        settings="`objcache.hashing.digest(value)`: BLAKE3 of the canonical form, what memoized "
+        "functions do with arguments.",
+        killed="nothing",
+        power_cut="nothing",
+        loss=Loss.NOTHING,
+        faster_because=_SAME_CODE,
+        open=_hash,
+        offers=frozenset({HASH}),
     ),
 )

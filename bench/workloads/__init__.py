@@ -8,13 +8,17 @@ from __future__ import annotations
 from typing import Final
 
 from bench.workloads import (
+    argument_keys,
     batch,
+    cold_start,
     delete,
     get_hit,
     get_miss,
     import_time,
     iterate,
     memo_hit,
+    memo_map,
+    memo_miss,
     open_store,
     set_one,
 )
@@ -32,6 +36,10 @@ WORKLOADS: Final[tuple[Workload, ...]] = (
     *batch.WORKLOADS,
     *iterate.WORKLOADS,
     *memo_hit.WORKLOADS,
+    *memo_miss.WORKLOADS,
+    *memo_map.WORKLOADS,
+    *argument_keys.WORKLOADS,
+    *cold_start.WORKLOADS,
     *open_store.WORKLOADS,
     *import_time.WORKLOADS,
 )

@@ -47,6 +47,9 @@ class Workload(ABC):
         writes: whether durability matters for it.
         operations: how many a slice has.
         needs: the group of operations an engine must offer.
+        keeps: whether anything is kept, so that durability is worth a column.
+        reference: the row that the others are compared with.
+        warm_rounds: how many rounds are not recorded.
     """
 
     name: ClassVar[str]
@@ -55,6 +58,13 @@ class Workload(ABC):
     writes: ClassVar[bool] = False
     operations: ClassVar[int] = 300
     needs: ClassVar[str] = MAPPING
+    keeps: ClassVar[bool] = True
+    reference: ClassVar[str] = "objcache-process"
+    warm_rounds: ClassVar[int] = 1
+
+    def rounds(self, asked: int) -> int:
+        """Return how many rounds are recorded where *asked* were asked for."""
+        return asked
 
     def subjects(self, engines: Iterable[Engine], directory: str) -> list[Subject]:
         """Open and fill what will be timed."""

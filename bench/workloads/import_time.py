@@ -34,6 +34,8 @@ class ImportTime(Workload):
         "measured inside the process, and that of the whole process, beside one that does nothing."
     )
     operations = 2
+    keeps = False
+    reference = ""
 
     def subjects(self, engines: Iterable[Engine], directory: str) -> list[Subject]:
         """Return the rows: statements, not engines."""

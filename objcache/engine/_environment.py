@@ -64,6 +64,7 @@ class Environment:
     __slots__ = (
         "_handle",
         "_inherited",
+        "_opened_identity",
         "_opening",
         "map_bytes",
         "members",
@@ -107,6 +108,8 @@ class Environment:
         with self._opening:
             if self.pulse is None:
                 self.pulse = Pulse(self.options.file, self.handle.stat()["psize"])
+                if self.identity != self._opened_identity:
+                    self.pulse.end()  # another file lies there: its pulse is none of ours
             return self.pulse
 
     # -- opening and closing -----------------------------------------------------------------
@@ -125,8 +128,14 @@ class Environment:
             self._close_locks()
             raise
         self._handle.reader_check()
-        self.pulse = None
+        self._end_pulse()
+        self._opened_identity = self.identity
         self.rewire()
+
+    def _end_pulse(self) -> None:
+        if self.pulse is not None:
+            self.pulse.end()
+            self.pulse = None
 
     def _file_lock(self, name: str) -> FileLock:
         directory = self.options.directory
@@ -199,6 +208,7 @@ class Environment:
         if self._handle is not None:
             self._handle.close()
             self._handle = None
+        self._end_pulse()
         self._close_locks()
 
     def _close_locks(self) -> None:
@@ -344,7 +354,8 @@ class Environment:
             sync_directory(self.options.directory)
         finally:
             self._handle = self._lmdb_open()
-            self.pulse = None
+            self._end_pulse()
+            self._opened_identity = self.identity
             self.rewire()
 
 

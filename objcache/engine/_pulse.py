@@ -17,6 +17,10 @@ _META_PAGES: Final = 2
 _TXNID_OFFSET: Final = 144
 
 
+# As many words as two meta pages of any size begin with; LMDB counts from zero.
+_ENDED: Final = memoryview(b"\xff" * (1 << 17)).cast("Q")
+
+
 class Pulse:
     """The numbers of the last two transactions of a file, as they are now.
 
@@ -45,6 +49,10 @@ class Pulse:
         self.ids = memoryview(mapped).cast("Q")
         self.first = _TXNID_OFFSET // 8
         self.second = (page_bytes + _TXNID_OFFSET) // 8
+
+    def end(self) -> None:
+        """Never tell the same again: the file was replaced."""
+        self.ids = _ENDED
 
     def now(self) -> int:
         """Return a number that changes with every commit."""

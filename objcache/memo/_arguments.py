@@ -7,29 +7,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final
-
-from blake3 import blake3
+from typing import Any
 
 from objcache.errors import UnkeyableArgumentError
 from objcache.hashing import canonical, digest
 from objcache.memo._inputs import Input
+from objcache.memo._known_keys import KnownKeys
 
-__all__ = ["Binding", "compile_binder", "tail_of"]
+__all__ = ["Binding", "compile_binder"]
 
 Binder = Callable[..., tuple[Any, ...]]
 """Called like the function; returns the value of each parameter, defaults filled in."""
-
-_LONGEST_FORM_BYTES: Final = 88
-
-
-def tail_of(value: Any) -> bytes:
-    """Return the canonical form of *value* if it is short, else `#` and its BLAKE3.
-
-    No form of a tuple begins with `#`.
-    """
-    form = canonical(value)
-    return form if len(form) <= _LONGEST_FORM_BYTES else b"#" + blake3(form).digest()
 
 
 class Binding:
@@ -52,7 +40,7 @@ class Binding:
         ValueError: a parameter that there is not.
     """
 
-    __slots__ = ("_name", "_since", "bind", "direct", "names", "reads")
+    __slots__ = ("_known", "_name", "_since", "bind", "direct", "names", "reads")
 
     def __init__(
         self,
@@ -65,6 +53,7 @@ class Binding:
         reads: tuple[Input, ...] = (),
     ) -> None:
         self._name = name
+        self._known = KnownKeys()
         self.reads = reads
         if key is None:
             self.bind, self.names = compile_binder(function, ignore)
@@ -89,7 +78,7 @@ class Binding:
             UnkeyableArgumentError: naming the argument, and the part of it, without a stable value.
         """
         try:
-            return tail_of(bound if self.direct else self._counted(bound))
+            return self._known.key(bound if self.direct else self._counted(bound))
         except UnkeyableArgumentError:
             self._name_culprit(bound)
             raise

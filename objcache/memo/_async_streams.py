@@ -54,15 +54,13 @@ class AsyncStreamRuns:
         remembered = self._recall.look(call)
         if remembered is not None:
             self._recall.count_hit(remembered.cost_us)
-            if remembered.ageing:
-                self._refresh_in_background(call)
         run = _Run(self._recall, call, remembered)
         try:
             while True:
                 try:
                     item = await run.step()
                 except StopAsyncIteration:
-                    return
+                    break
                 try:
                     sent = yield item
                 except GeneratorExit:
@@ -75,6 +73,9 @@ class AsyncStreamRuns:
                     await run.send(sent)
         finally:
             run.end()
+        if remembered is not None and remembered.ageing:
+            # Not before: it removes the items that are being read.
+            self._refresh_in_background(call)
 
     async def refresh(self, call: Call) -> _Items:
         """Run the generator and replace what is stored when it has come to its end."""
@@ -124,6 +125,8 @@ class AsyncStreamRuns:
         task = asyncio.get_running_loop().create_task(refresh())
         self._refreshing.add(task)
         task.add_done_callback(self._refreshing.discard)
+        # It may be cancelled before its first step.
+        task.add_done_callback(lambda _: refreshing.end())
 
 
 class _Run:

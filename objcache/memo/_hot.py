@@ -7,101 +7,146 @@ result is good.
 from __future__ import annotations
 
 import pickle
-from typing import Any, Final
+from typing import Final
 
 from objcache.engine import Pulse
 from objcache.memo._results import Opened
 from objcache.store.dated import Found
 
-__all__ = ["HotResults"]
+__all__ = ["HotEntry", "HotResults"]
 
 # Values of these types cannot change: all callers may have the same one.
+_NEVER: Final = -1
 _CONSTANT: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
+
+
+class HotEntry:
+    """A result in memory.
+
+    Attributes:
+        stamp: what the pulse was when the result was current. While it still is, nothing at all
+            was committed by any process.
+        pulse: of the file.
+        value: the result, unless it is pickled.
+        pickled: the result, where each caller gets a copy of its own.
+        cost_us: of computing it.
+        deadline_us: when it is over, None for never.
+        mac: of the record: tells another result from the same one after a commit.
+        used: whether it was asked for since the last round.
+    """
+
+    __slots__ = ("cost_us", "deadline_us", "mac", "pickled", "pulse", "stamp", "used", "value")
+
+    def __init__(
+        self,
+        found: Found,
+        pickled: bytes | None,
+        stamp: int,
+        pulse: Pulse,
+        mac: bytes,
+    ) -> None:
+        self.value, self.cost_us, self.deadline_us = found
+        self.pickled = pickled
+        self.stamp = stamp
+        self.pulse = pulse
+        self.mac = mac
+        self.used = False
 
 
 class HotResults:
     """The results of one function that were read last in this process.
-
-    `served[tail]` is `[pulse, value, cost, deadline, MAC, pickle, used]`. While the pulse of the
-    file is the one in the entry, nothing at all was committed by any process since the entry was
-    seen to be current; the first look after a commit compares the MAC of the record instead.
 
     Args:
         most: how many are kept; the ones that were not asked for since the last round go first
             (CLOCK: Corbato, "A Paging Experiment with the Multics System", 1968).
         copy: give each caller a copy of its own, unless the value cannot change.
 
+    Attributes:
+        quick: entries whose value is served as it is and is never over, by the marshalled
+            arguments as they were given: some spellings of some calls.
+
     Concurrency: any thread; each step is one operation on a dict.
     """
 
-    __slots__ = ("_copy", "_most", "_pulse", "served")
+    __slots__ = ("_copy", "_most", "_served", "quick")
 
     def __init__(self, most: int, *, copy: bool) -> None:
         self._most = most
         self._copy = copy
-        self._pulse: Pulse | None = None
-        self.served: dict[bytes, list[Any]] = {}
+        self._served: dict[bytes, HotEntry] = {}
+        self.quick: dict[bytes, HotEntry] = {}
 
     def look(self, tail: bytes, opened: Opened) -> Found | None:
         """Return the result of *tail* if it is here and current."""
-        entry = self.served.get(tail)
+        entry = self._served.get(tail)
         if entry is None:
             return None
-        environment = opened.results.environment
-        pulse = environment.pulse
-        if pulse is not self._pulse or pulse is None:
-            return None  # the file was replaced: `pulse_of` forgets what was read from the old one
-        if entry[0] != pulse.ids[pulse.first] + pulse.ids[pulse.second] and not self._is_current(
-            tail, entry, opened, pulse
-        ):
+        if entry.stamp != entry.pulse.now() and not self._is_current(tail, entry, opened):
             self.drop(tail)
             return None
-        entry[6] = True
-        value = entry[1] if entry[5] is None else pickle.loads(entry[5])  # our own, from memory
-        return value, entry[2], entry[3]
+        entry.used = True
+        value = entry.value if entry.pickled is None else pickle.loads(entry.pickled)  # our own
+        return value, entry.cost_us, entry.deadline_us
 
-    def keep(self, tail: bytes, found: Found, record: bytes, stamp: int) -> None:
-        """Remember *found*, read from *record* when the pulse was *stamp*."""
-        value, cost_us, deadline_us = found
+    def keep(self, tail: bytes, opened: Opened) -> Found | None:
+        """Read the result of *tail*, remember and return it; None if there is none."""
+        pulse = _pulse_of(opened)
+        record, stamp = opened.results.stamped(tail, pulse)
+        if record is None:
+            return None
+        found = opened.results.decode(tail, record)
         pickled = None
-        if self._copy and type(value) not in _CONSTANT:
+        if self._copy and type(found[0]) not in _CONSTANT:
             try:
-                pickled = pickle.dumps(value, 5)
+                pickled = pickle.dumps(found[0], 5)
             except Exception:  # noqa: BLE001  # another codec may store what pickle cannot
-                return
-            value = None
-        if len(self.served) >= self._most:
+                return found
+        if len(self._served) >= self._most:
             self._make_room()
-        self.served[tail] = [stamp, value, cost_us, deadline_us, record[8:24], pickled, False]
+        kept = found if pickled is None else (None, *found[1:])
+        self._served[tail] = HotEntry(kept, pickled, stamp, pulse, record[8:24])
+        return found
 
     def drop(self, tail: bytes) -> None:
         """Forget *tail*."""
-        self.served.pop(tail, None)
+        entry = self._served.pop(tail, None)
+        if entry is not None:
+            entry.stamp = _NEVER
 
     def clear(self) -> None:
         """Forget everything."""
-        self.served.clear()
+        for tail in list(self._served):
+            self.drop(tail)
 
-    def pulse_of(self, opened: Opened) -> Pulse:
-        """Return the pulse of the file, which may be another file than before."""
-        environment = opened.results.environment
-        pulse = environment.pulse or environment.feel_pulse()
-        if pulse is not self._pulse:
-            self.served.clear()
-            self._pulse = pulse
-        return pulse
+    def remember(self, as_given: bytes, tail: bytes) -> None:
+        """Let a call with the arguments *as_given* find the entry of *tail* at once."""
+        entry = self._served.get(tail)
+        if entry is not None and entry.pickled is None and entry.deadline_us is None:
+            if len(self.quick) >= 2 * self._most:
+                self.quick.clear()
+            self.quick[as_given] = entry
 
-    def _is_current(self, tail: bytes, entry: list[Any], opened: Opened, pulse: Pulse) -> bool:
+    @staticmethod
+    def _is_current(tail: bytes, entry: HotEntry, opened: Opened) -> bool:
+        pulse = _pulse_of(opened)
         record, stamp = opened.results.stamped(tail, pulse)
-        if record is None or record[8:24] != entry[4]:
+        if record is None or record[8:24] != entry.mac:
             return False
-        entry[0] = stamp
+        entry.stamp, entry.pulse = stamp, pulse
         return True
 
     def _make_room(self) -> None:
-        for tail in list(self.served):
-            entry = self.served.pop(tail, None)
-            if entry is None or not entry[6]:
+        for tail in list(self._served):
+            entry = self._served.pop(tail, None)
+            if entry is None:
                 return
-            entry[6] = False
-            self.served[tail] = entry
+            if not entry.used:
+                entry.stamp = _NEVER
+                return
+            entry.used = False
+            self._served[tail] = entry
+
+
+def _pulse_of(opened: Opened) -> Pulse:
+    environment = opened.results.environment
+    return environment.pulse or environment.feel_pulse()

@@ -21,7 +21,7 @@ from objcache.memo._controls import (
 )
 from objcache.memo._default import default_store
 from objcache.memo._identity import identity_of, short_name_of
-from objcache.memo._plain import plain_call
+from objcache.memo._plain import hot_call, plain_call
 from objcache.memo._recall import Recall
 from objcache.memo._results import Place, Results
 from objcache.memo._settings import Options, Settings
@@ -173,8 +173,10 @@ def _memoized(function: Any, choose: Callable[[], Place], settings: Settings) ->
     if kind.refused:
         _refuse(function, settings, kind)
     recall = _recall_of(function, choose, settings)
-    memoized: Any = kind.call(recall)
+    call = hot_call if kind is _PLAIN and recall.hot is not None else kind.call
+    memoized: Any = call(recall)
     memoized.__objcache_wrapped__ = function  # it is hashed as the plain function
+    memoized.__objcache_recall__ = recall
     kind.controls(recall).attach(memoized)
     return memoized
 

@@ -156,7 +156,7 @@ class Recall:
                 return None
             try:
                 if self.hot is not None and not raised:
-                    return self._fetch_hot(self.hot, tail, opened)
+                    return self.hot.look(tail, opened) or self.hot.keep(tail, opened)
                 return (opened.raised if raised else opened.results).get(tail)
             except StoreClosedError as error:
                 self.results.reset()  # the default store is opened again
@@ -166,18 +166,6 @@ class Recall:
                 break
         self.complaints.about("read", failure)
         return None
-
-    @staticmethod
-    def _fetch_hot(hot: HotResults, tail: bytes, opened: Opened) -> Found | None:
-        pulse = hot.pulse_of(opened)
-        found = hot.look(tail, opened)
-        if found is None:
-            record, stamp = opened.results.stamped(tail, pulse)
-            if record is None:
-                return None
-            found = opened.results.decode(tail, record)
-            hot.keep(tail, found, record, stamp)
-        return found
 
     def _stands(self, call: Call, found: Found, *, raised: bool) -> bool:
         """Whether a result is what the settings want of one, beside not being over."""
@@ -336,7 +324,8 @@ class Recall:
         # Who has the store's write lock must not wait for one who needs it to store a result.
         if opened.place.in_transaction:
             return None
-        return flights_of(None if opened.place.readonly else opened.place.directory)
+        place = opened.place
+        return flights_of(None if place.readonly else place.directory, mode=place.file_mode)
 
     def flight_key(self, call: Call) -> bytes:
         """Return the key of the computation of *call* among all of the directory."""

@@ -55,9 +55,10 @@ class StreamRuns:
         if remembered is None:
             return (yield from self.refresh(call))
         self._recall.count_hit(remembered.cost_us)
-        if remembered.ageing:
+        returned = yield from self._replayed(call, remembered)
+        if remembered.ageing:  # not before: it removes the items that are being read
             self._refresh_in_background(call)
-        return (yield from self._replayed(call, remembered))
+        return returned
 
     def refresh(self, call: Call) -> _Items:
         """Run the generator and replace what is stored when it has come to its end."""
@@ -164,7 +165,11 @@ class StreamRuns:
 
         thread = threading.Thread(target=refresh, name=f"refresh {recall.name}", daemon=True)
         recall.refreshers.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:  # no more threads to be had
+            refreshing.end()
+            raise
 
 
 def _send(sent: Any, generator: _Items) -> Any:

@@ -97,8 +97,8 @@ class TaskRuns:
 
     async def _run_claimed(self, call: Call, claim: Claim) -> Any:
         landed = None
-        claim.enter()
         try:
+            claim.enter()
             # Another process may have stored it while this one waited for the lock.
             remembered = self._recall.look(call)
             if remembered is not None and not remembered.ageing:
@@ -141,3 +141,5 @@ class TaskRuns:
         task = asyncio.get_running_loop().create_task(refresh())
         self._refreshing.add(task)
         task.add_done_callback(self._refreshing.discard)
+        # It may be cancelled before its first step.
+        task.add_done_callback(lambda _: refreshing.end())

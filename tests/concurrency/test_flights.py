@@ -204,8 +204,17 @@ def test_a_child_forked_inside_a_claim(tmp_path, kind):
     """A child of the thread that makes a thing goes ahead without waiting, and releases nothing."""
     run(
         script("""
+        import threading
         claim = flights.claim(key)
         claim.enter()
+        held, forked = threading.Event(), threading.Event()
+        def wait():
+            with claim.outcome._over._cond:  # as every waiter has it for a moment
+                held.set()
+                forked.wait()
+        thread = threading.Thread(target=wait)
+        thread.start()
+        held.wait()
         pid = os.fork()
         if pid == 0:
             assert flights.claim(key) is None
@@ -213,6 +222,8 @@ def test_a_child_forked_inside_a_claim(tmp_path, kind):
             assert is_held()
             os._exit(0)
         assert os.waitpid(pid, 0)[1] == 0
+        forked.set()
+        thread.join()
         assert not claim.outcome.over
         other = Flights(path)
         try:

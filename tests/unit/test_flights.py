@@ -277,7 +277,7 @@ def test_a_hundred_claims_leave_nothing_open(here, elsewhere):
 
     assert before == descriptors()
     assert threads == threading.active_count()
-    assert {} == here._flying == elsewhere._flying
+    assert {} == here._flying == elsewhere._flying == here._line._given_up
     assert set() == locks_module._open_locks
 
 
@@ -463,8 +463,11 @@ def test_timeout_of_a_task(here, elsewhere):
         mine.release()
         claim.release()
 
+    before = descriptors()
     asyncio.run(story())
     join_flight_threads()
+
+    assert before == descriptors()
     elsewhere.claim(KEY, 0.0).release()
 
 
@@ -505,6 +508,32 @@ def test_a_lock_got_for_a_task_that_was_cancelled_at_that_moment(here, elsewhere
         elsewhere.claim(KEY, 0.0).release()
 
     asyncio.run(story())
+
+
+def test_what_has_come_before_it_is_waited_for(here):
+    """A thread or task that comes too late to wait is given what was made."""
+    claim = here.claim(KEY)
+    claim.release(Landed("made", stored=True))
+    here._flying[KEY] = claim  # seen by the others just before it was taken away
+
+    assert "made" == here.claim(KEY).result
+    assert "made" == asyncio.run(here.claim_async(KEY, 60.0)).result
+
+
+def test_a_loop_that_is_closed_disturbs_nobody(here):
+    """Who makes a thing that a task of a closed loop has waited for is not told of it."""
+    claim = here.claim(KEY)
+    loop = asyncio.new_event_loop()
+    waiting = here.claim_async(KEY)
+    task = loop.create_task(waiting)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    task._log_destroy_pending = False
+    loop.close()
+    claim.release(Landed("made", stored=True))
+    waiting.close()
+
+    assert {} == here._flying
 
 
 def test_a_loop_that_is_closed_keeps_no_lock(here, elsewhere):

@@ -245,6 +245,7 @@ DAMAGED = {
     "more slots than fit": GOOD[:8] + struct.pack("=Q", 1 << 40) + GOOD[16:],
     "a count that nobody can add to": file_of([(NAME, 2**64 - 1, 0, 0)]),
     "text": b"some text",
+    "a few zeros": bytes(100),
 }
 
 

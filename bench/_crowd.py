@@ -1,0 +1,113 @@
+"""Processes that do one thing at the same moment.
+
+Knows: how they are started, and when they are let go. Must not know: what is measured with them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from threading import BrokenBarrierError
+from time import perf_counter_ns
+from typing import Any, Final, NamedTuple
+
+from bench._inputs import slow_answer
+from bench.engines import load_engines
+
+__all__ = ["Answer", "Crowd", "Errand"]
+
+_PATIENCE_S: Final = 120.0
+
+
+class Errand(NamedTuple):
+    """What all of them do once: memoize in *directory* by *engine*, and ask `slow_answer(log)`."""
+
+    engine: str
+    directory: str
+    log: str
+
+
+class Answer(NamedTuple):
+    """What one of them got; the times are of one clock for all processes."""
+
+    began_ns: int
+    ended_ns: int
+    result: Any
+
+
+class Crowd:
+    """Fresh interpreters that have imported the engines and wait.
+
+    Args:
+        size: how many.
+        engines: the names of those that they import.
+    """
+
+    def __init__(self, size: int, engines: list[str]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._barrier = context.Barrier(size)
+        self._processes: list[BaseProcess] = []
+        self._pipes: list[Connection] = []
+        for _ in range(size):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_live, args=(theirs, self._barrier, engines))
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
+        for pipe in self._pipes:
+            assert _received(pipe) == "ready"
+
+    def send(self, errand: Errand) -> list[Answer]:
+        """Have all of them run *errand* at once; return what each got."""
+        for pipe in self._pipes:
+            pipe.send(errand)
+        return [_received(pipe) for pipe in self._pipes]
+
+    def close(self) -> None:
+        """Send all of them home."""
+        for pipe in self._pipes:
+            pipe.close()  # each sees the end of its pipe
+        for process in self._processes:
+            process.join(_PATIENCE_S)
+
+
+def _received(pipe: Connection) -> Any:
+    if not pipe.poll(_PATIENCE_S):
+        raise TimeoutError(f"a process did not answer for {_PATIENCE_S:g} s")
+    received = pipe.recv()
+    if isinstance(received, BaseException):
+        raise received
+    return received
+
+
+def _live(pipe: Connection, barrier: Any, names: list[str]) -> None:
+    engines = {engine.name: engine for engine in load_engines(names)[0]}
+    pipe.send("ready")
+    while True:
+        try:
+            errand = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(_run(errand, engines[errand.engine].open, barrier))
+        except BrokenBarrierError as error:
+            pipe.send(error)
+            return
+        except Exception as error:  # noqa: BLE001  # raised by the one who asked
+            pipe.send(error)
+
+
+def _run(errand: Errand, open_: Callable[[str], Any], barrier: Any) -> Answer:
+    # A module that decorates its functions opens the store and decorates while it is imported.
+    handle = open_(errand.directory)
+    memoized = handle.memoize(slow_answer)
+    barrier.wait(_PATIENCE_S)
+    began = perf_counter_ns()
+    result = memoized(errand.log)
+    ended = perf_counter_ns()
+    handle.close()
+    return Answer(began, ended, (os.getpid(), result))
