@@ -38,7 +38,7 @@ def print_results(results: Mapping[str, Any]) -> None:
     print("\nwhere objcache loses (times longer at the median; at p99; the other side promises)")
     for loss in losses(results):
         print(
-            f"  {loss.title:<32}{loss.ours:<20}to {loss.theirs:<16}"
+            f"  {loss.title:<42}{loss.ours:<20}to {loss.theirs:<16}"
             f"{readable_ratio(loss.times):<24}{loss.p99_times:>8.2f}  {loss.promise}"
         )
     for name, why in results["absent"].items():

@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from threading import BrokenBarrierError
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
@@ -94,11 +93,10 @@ def _live(pipe: Connection, barrier: Any, names: list[str]) -> None:
             return
         try:
             pipe.send(_run(errand, engines[errand.engine].open, barrier))
-        except BrokenBarrierError as error:
+        except Exception as error:  # noqa: BLE001  # raised by the one who asked
+            barrier.abort()  # nobody waits for this one
             pipe.send(error)
             return
-        except Exception as error:  # noqa: BLE001  # raised by the one who asked
-            pipe.send(error)
 
 
 def _run(errand: Errand, open_: Callable[[str], Any], barrier: Any) -> Answer:

@@ -6,6 +6,7 @@ Knows: header, codecs, signing. Must not know: where records are kept.
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Iterable, Mapping
 from pickle import dumps, loads
 from typing import Any, Final
@@ -56,8 +57,9 @@ MAX_RECORD_BYTES: Final = 2**32 - 1
 
 # From here on the copies of the fast path cost more than the calls it saves.
 _FAST_MAX_BYTES: Final = 1 << 15
+_MOMENTS: Final = struct.Struct(">QQ")
 _COST_END: Final = MAC_END + MOMENT.size
-_DEADLINE_COST_END: Final = _COST_END + MOMENT.size
+_DEADLINE_COST_END: Final = MAC_END + _MOMENTS.size
 _DEFAULT_PROTOCOL: Final = 5
 _NEVER: Final = b"\xff" * HEADER_BYTES
 _BUILTIN_NAMES: Final = {
@@ -262,8 +264,7 @@ class Records:
             SignatureError, CorruptRecordError, UnsupportedFormatError, DecodeError: as `decode`.
         """
         # Flat on purpose, and like `decode`: bench/workloads/memo_hit.py.
-        prefix = self._costed
-        start = _COST_END
+        prefix, start = self._costed, _COST_END
         if not record.startswith(prefix):
             prefix, start = self._costed_until, _DEADLINE_COST_END
         if record.startswith(prefix) and start <= len(record) < _FAST_MAX_BYTES:
@@ -272,21 +273,23 @@ class Records:
             except IndexError:
                 hasher = blake3(key=self._mac_key)
             hasher.reset()
-            hasher.update(KEY_FRAMES[len(engine_key)] + engine_key + prefix + record[MAC_END:])
+            hasher.update(
+                b"".join((KEY_FRAMES[len(engine_key)], engine_key, prefix, record[MAC_END:]))
+            )
             mac = hasher.digest(MAC_BYTES)
             self._hashers.append(hasher)
             if equal_digests(mac, record[HEADER_BYTES:MAC_END]):
-                payload = record[start:]
                 try:
-                    value = loads(payload)
+                    value = loads(record[start:])
                 except MemoryError:
                     raise
                 except Exception as error:
-                    raise decode_failure(error, payload) from error
-                cost = int.from_bytes(record[start - 8 : start])
+                    raise decode_failure(error, record[start:]) from error
                 if start == _COST_END:
-                    return value, cost, None
-                return value, cost, int.from_bytes(record[MAC_END:_COST_END])
+                    (cost_us,) = MOMENT.unpack_from(record, MAC_END)
+                    return value, cost_us, None
+                deadline_us, cost_us = _MOMENTS.unpack_from(record, MAC_END)
+                return value, cost_us, deadline_us
         header = self.authenticate(key, engine_key, record)
         if header.full_key:
             raise CorruptRecordError(key, "it keeps a full key that it does not need")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from marshal import dumps
+from typing import Any, Final
 
 from objcache.errors import UnkeyableArgumentError
 from objcache.hashing import canonical, digest
@@ -18,6 +19,11 @@ __all__ = ["Binding", "compile_binder"]
 
 Binder = Callable[..., tuple[Any, ...]]
 """Called like the function; returns the value of each parameter, defaults filled in."""
+Former = Callable[..., bytes | None]
+"""Called like the function; returns the canonical form of these values, or None."""
+
+# The form of a tuple of these is one call of marshal; objcache.hashing is the oracle.
+_PLAIN: Final = frozenset({type(None), bool, int, str})
 
 
 class Binding:
@@ -33,14 +39,15 @@ class Binding:
 
     Attributes:
         bind: from the arguments of a call to the values that count.
+        form: from the arguments of a call to the canonical form of these values, where all of
+            them are plain and nothing else is part of the key; else None.
         names: what these are called.
-        direct: whether `tail_of` of what *bind* returns is the key as it is.
 
     Raises:
         ValueError: a parameter that there is not.
     """
 
-    __slots__ = ("_known", "_name", "_since", "bind", "direct", "names", "reads")
+    __slots__ = ("_direct", "_known", "_name", "_since", "bind", "form", "names", "reads")
 
     def __init__(
         self,
@@ -55,10 +62,12 @@ class Binding:
         self._name = name
         self._known = KnownKeys()
         self.reads = reads
+        self._direct = not since and not reads
         if key is None:
-            self.bind, self.names = compile_binder(function, ignore)
+            self.bind, form, self.names = compile_binder(function, ignore)
         else:
-            self.bind, self.names = _keyed(key), ("key",)
+            self.bind, form, self.names = _keyed(key), _no_form, ("key",)
+        self.form = form if self._direct else _no_form
         since = dict(since or {})
         for parameter in since:
             if parameter not in self.names:
@@ -69,7 +78,6 @@ class Binding:
         self._since = {
             self.names.index(parameter): canonical(value) for parameter, value in since.items()
         }
-        self.direct = not since and not reads
 
     def tail(self, bound: tuple[Any, ...]) -> bytes:
         """Return the key of the values *bound*, and of what is read beside them.
@@ -78,14 +86,14 @@ class Binding:
             UnkeyableArgumentError: naming the argument, and the part of it, without a stable value.
         """
         try:
-            return self._known.key(bound if self.direct else self._counted(bound))
+            return self._known.key(bound if self._direct else self._counted(bound))
         except UnkeyableArgumentError:
             self._name_culprit(bound)
             raise
 
-    def form(self, bound: tuple[Any, ...]) -> bytes:
+    def whole(self, bound: tuple[Any, ...]) -> bytes:
         """Return the whole canonical form that `tail` may have shortened."""
-        return canonical(bound if self.direct else self._counted(bound))
+        return canonical(bound if self._direct else self._counted(bound))
 
     def _counted(self, bound: tuple[Any, ...]) -> tuple[Any, ...]:
         # A parameter that was added later, and has the value that stands for its absence, leaves
@@ -117,10 +125,17 @@ def _keyed(key: Callable[..., Any]) -> Binder:
     return bind
 
 
+def _no_form(*_: Any, **__: Any) -> None:
+    return None
+
+
 def compile_binder(
     function: Callable[..., Any], ignore: Collection[str] = ()
-) -> tuple[Binder, tuple[str, ...]]:
-    """Return a function that binds arguments like *function*, and the parameters' names.
+) -> tuple[Binder, Former, tuple[str, ...]]:
+    """Return functions that bind arguments like *function*, and the parameters' names.
+
+    The first returns the values; the second their canonical form where all of them are plain
+    scalars, which is one call of marshal, and None where they are not.
 
     Args:
         function: whose signature counts.
@@ -162,10 +177,14 @@ def compile_binder(
             results.append(name)
     if positional_only:
         parameters.append("/")
-    returned = "".join(f"{name}, " for name in results)
-    source = f"lambda {', '.join(parameters)}: ({returned})"
-    binder: Binder = eval(source, scope)  # noqa: S307  # made of identifiers only
-    return binder, tuple(results)
+    returned = f"({''.join(f'{name}, ' for name in results)})"
+    are_plain = " and ".join(f"_objcache_type({name}) in _objcache_plain" for name in results)
+    form = f"_objcache_dumps({returned}, 2) if {are_plain or 'True'} else None"
+    scope.update(_objcache_type=type, _objcache_plain=_PLAIN, _objcache_dumps=dumps)
+    head = f"lambda {', '.join(parameters)}: "
+    binder, former = eval(f"({head}{returned}, {head}{form})", scope)  # noqa: S307  # identifiers
+    binder.__qualname__ = getattr(function, "__qualname__", "<lambda>")  # in messages
+    return binder, former, tuple(results)
 
 
 def _signature(function: Callable[..., Any], ignore: Collection[str]) -> inspect.Signature:

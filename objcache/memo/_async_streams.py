@@ -159,6 +159,7 @@ class _Run:
             except StopIteration:
                 raise StopAsyncIteration from None
             except ItemsGoneError:
+                self._recall.drop(self._call)
                 await self._leave_stored()
             else:
                 self._given += 1

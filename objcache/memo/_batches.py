@@ -5,8 +5,7 @@ Knows: how calls are folded and in which order they are answered. Must not know:
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from objcache.memo._recall import Call, Recall, Remembered
 from objcache.memo._results import Kept
 from objcache.protocols import MISSING
 
-__all__ = ["Progress", "map_plain", "map_tasks"]
+__all__ = ["Batch", "Progress", "map_plain"]
 
 Progress = Callable[[int, int], object]
 """Called with the number of answered calls, and of all."""
@@ -24,7 +23,7 @@ Progress = Callable[[int, int], object]
 _WRITE_EVERY_S: Final = 1.0
 
 
-class _Batch:
+class Batch:
     """The calls of one `map`."""
 
     def __init__(
@@ -59,7 +58,12 @@ class _Batch:
                 self._recall.count_hit(remembered.cost_us)
             if remembered.raised:
                 raise remembered.value
-            self._answer(call, remembered.value, partial(self._again, call.tail))
+            places = self._places[call.tail]
+            if len(places) == 1:
+                self._answers[places[0]] = remembered.value
+                self._done += 1
+            else:
+                self._answer(call, remembered.value, partial(self._again, call.tail))
         self._tell()
 
     def _found(self, calls: list[Call], *, raised: bool) -> dict[bytes, Remembered]:
@@ -141,7 +145,7 @@ def map_plain(
     recall: Recall, iterables: tuple[Iterable[Any], ...], progress: Progress | None
 ) -> list[Any]:
     """Return the results of a plain function for all arguments, in their order."""
-    batch = _Batch(recall, iterables, progress)
+    batch = Batch(recall, iterables, progress)
     batch.look()
     try:
         for call in batch.missing:
@@ -159,41 +163,3 @@ def map_plain(
     finally:
         batch.write()
     return batch.answers()
-
-
-async def map_tasks(
-    recall: Recall,
-    iterables: tuple[Iterable[Any], ...],
-    progress: Progress | None,
-    concurrency: int,
-) -> list[Any]:
-    """Return the results of a coroutine function, at most *concurrency* running at a time."""
-    if concurrency < 1:
-        raise ValueError(f"concurrency={concurrency} would run nothing; it must be 1 or more")
-    batch = _Batch(recall, iterables, progress)
-    batch.look()
-    remaining = iter(batch.missing)
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(concurrency, len(batch.missing))):
-                group.create_task(_work(recall, batch, remaining))
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None  # as awaiting one after the other would
-    finally:
-        batch.write()
-    return batch.answers()
-
-
-async def _work(recall: Recall, batch: _Batch, remaining: Iterator[Call]) -> None:
-    for call in remaining:
-        recall.count_miss()
-        picture = recall.picture(call)
-        began = batch.monotonic()
-        try:
-            result = await recall.function(*call.args)
-        except recall.settings.cache_exceptions as error:
-            cost_s = batch.monotonic() - began
-            batch.failed(call, recall.kept(call, picture, error, cost_s, raised=True))
-            raise
-        cost_s = batch.monotonic() - began
-        batch.computed(call, result, recall.kept(call, picture, result, cost_s))

@@ -89,6 +89,9 @@ class ItemsWriter:
             )
             kept.row["size_bytes"] += self._bytes
             with opened.place.atomic():
+                # What `cache_clear` has removed meanwhile cannot be part of a whole result.
+                if self._flushed and not records.get_many([_number(0)]):
+                    return
                 self._flush(records)
                 recall.results.keep({self._call.tail: kept})
             self._records = None

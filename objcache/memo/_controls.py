@@ -5,27 +5,18 @@ Knows: results, rows and counts. Must not know: how a call is answered.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from objcache.memo._async_streams import AsyncStreamRuns
-from objcache.memo._batches import Progress, map_plain, map_tasks
+from objcache.memo._batches import Progress, map_plain
 from objcache.memo._chunks import read_items
 from objcache.memo._entries import Entry, Row
 from objcache.memo._plain import PlainRuns
 from objcache.memo._recall import Call, Recall
 from objcache.memo._streams import StreamRuns
-from objcache.memo._tasks import TaskRuns
 from objcache.memo._why import Explanation, explain
 
-__all__ = [
-    "AsyncStreamControls",
-    "CacheInfo",
-    "Controls",
-    "PlainControls",
-    "StreamControls",
-    "TaskControls",
-]
+__all__ = ["CacheInfo", "Controls", "PlainControls", "StreamControls"]
 
 
 class CacheInfo(NamedTuple):
@@ -55,7 +46,7 @@ class Controls:
     )
 
     def __init__(self, recall: Recall) -> None:
-        self._recall = recall
+        self.recall = recall
 
     def attach(self, memoized: Any) -> None:
         """Make what is offered attributes of the memoized function."""
@@ -64,7 +55,7 @@ class Controls:
 
     def bypass(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the plain function; look nothing up, store nothing, count nothing."""
-        return self._recall.function(*args, **kwargs)
+        return self.recall.function(*args, **kwargs)
 
     def cache_info(self) -> CacheInfo:
         """Return hits, misses, entries, bytes and seconds saved, of all processes.
@@ -72,7 +63,7 @@ class Controls:
         Raises:
             ObjcacheError: the store cannot be read.
         """
-        hits, misses, saved_s, entries, size_bytes = self._recall.results.counts()
+        hits, misses, saved_s, entries, size_bytes = self.recall.results.counts()
         return CacheInfo(hits, misses, entries, size_bytes, saved_s)
 
     def cache_clear(self, tag: str | None = None) -> int:
@@ -80,25 +71,25 @@ class Controls:
 
         Without a tag the counts of `cache_info` begin at zero again.
         """
-        if self._recall.hot is not None:
-            self._recall.hot.clear()
-        return self._recall.results.clear(tag)
+        if self.recall.hot is not None:
+            self.recall.hot.clear()
+        return self.recall.results.clear(tag)
 
     def cache_key(self, /, *args: Any, **kwargs: Any) -> str:
         """Return the key of a call: `Entry.key` of its result."""
-        recall = self._recall
+        recall = self.recall
         call = recall.call(args, kwargs)
         opened = recall.results.opened or recall.results.open()
         return (opened.version + call.tail).hex()
 
     def is_cached(self, /, *args: Any, **kwargs: Any) -> bool:
         """Whether a call would be answered without running the function; counts nothing."""
-        recall = self._recall
+        recall = self.recall
         return recall.look(recall.call(args, kwargs)) is not None
 
     def forget(self, /, *args: Any, **kwargs: Any) -> bool:
         """Remove the result of a call; return whether there was one."""
-        recall = self._recall
+        recall = self.recall
         call = recall.call(args, kwargs)
         if recall.hot is not None:
             recall.hot.drop(call.tail)
@@ -109,11 +100,11 @@ class Controls:
 
         Cost: on a miss, reads what is known of every result of the function.
         """
-        return explain(self._recall, self._recall.call(args, kwargs))
+        return explain(self.recall, self.recall.call(args, kwargs))
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over the stored results, of all versions; each is read when it is asked for."""
-        recall = self._recall
+        recall = self.recall
         opened = recall.results.opened or recall.results.open()
         now = opened.now()
         for key, row in recall.results.rows():
@@ -125,21 +116,22 @@ class Controls:
 
         For an edit that changed the code and not what it does. Return how many results there are.
         """
-        if self._recall.hot is not None:
-            self._recall.hot.clear()
-        return self._recall.results.adopt()
+        if self.recall.hot is not None:
+            self.recall.hot.clear()
+        return self.recall.results.adopt()
 
     def _loader(self, key: bytes, row: Row) -> Callable[[], Any]:
         def load() -> Any:
-            found = self._recall.results.found(key, raised=row["raised"])
+            found = self.recall.results.found(key, raised=row["raised"])
             if found is None:
                 raise KeyError(key.hex())
-            return list(read_items(self._recall, found[0])) if "stream" in row else found[0]
+            return list(read_items(self.recall, found[0])) if "stream" in row else found[0]
 
         return load
 
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        return self._recall.call(args, kwargs)
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """Return a call with its arguments bound."""
+        return self.recall.call(args, kwargs)
 
 
 class PlainControls(Controls):
@@ -147,11 +139,11 @@ class PlainControls(Controls):
 
     def refresh(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the function, replace what is stored, and return the new result."""
-        return PlainRuns(self._recall).refresh(self._call(args, kwargs))
+        return PlainRuns(self.recall).refresh(self.call(args, kwargs))
 
     def put(self, result: Any, /, *args: Any, **kwargs: Any) -> None:
         """Store *result* as that of a call, which need not have been made."""
-        self._recall.put(self._call(args, kwargs), result)
+        self.recall.put(self.call(args, kwargs), result)
 
     def map(self, /, *iterables: Iterable[Any], progress: Progress | None = None) -> list[Any]:
         """Return the results for the members of *iterables*, as `map` would pass them.
@@ -163,35 +155,7 @@ class PlainControls(Controls):
             iterables: one for each positional argument.
             progress: called with the number of answered calls, and of all.
         """
-        return map_plain(self._recall, iterables, progress)
-
-
-class TaskControls(Controls):
-    """What is special to coroutine functions."""
-
-    async def refresh(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Run the function, replace what is stored, and return the new result."""
-        return await TaskRuns(self._recall).refresh(self._call(args, kwargs))
-
-    def put(self, result: Any, /, *args: Any, **kwargs: Any) -> None:
-        """Store *result* as that of a call, which need not have been made."""
-        self._recall.put(self._call(args, kwargs), result)
-
-    async def map(
-        self,
-        /,
-        *iterables: Iterable[Any],
-        progress: Progress | None = None,
-        concurrency: int = 16,
-    ) -> list[Any]:
-        """Return the results for the members of *iterables*; as for plain functions.
-
-        Args:
-            iterables: one for each positional argument.
-            progress: called with the number of answered calls, and of all.
-            concurrency: how many calls run at a time, at most.
-        """
-        return await map_tasks(self._recall, iterables, progress, concurrency)
+        return map_plain(self.recall, iterables, progress)
 
 
 class StreamControls(Controls):
@@ -201,22 +165,8 @@ class StreamControls(Controls):
 
     def refresh(self, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Run the generator, and replace what is stored when it has come to its end."""
-        return StreamRuns(self._recall).refresh(self._call(args, kwargs))
+        return StreamRuns(self.recall).refresh(self.call(args, kwargs))
 
     def put(self, items: Iterable[Any], /, *args: Any, **kwargs: Any) -> None:
         """Store *items* as those of a call, which need not have been made."""
-        StreamRuns(self._recall).put(self._call(args, kwargs), items)
-
-
-class AsyncStreamControls(Controls):
-    """What is special to asynchronous generator functions."""
-
-    offered = StreamControls.offered
-
-    def refresh(self, /, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        """Run the generator, and replace what is stored when it has come to its end."""
-        return AsyncStreamRuns(self._recall).refresh(self._call(args, kwargs))
-
-    async def put(self, items: Any, /, *args: Any, **kwargs: Any) -> None:
-        """Store *items*, of whatever can be iterated over, as those of a call."""
-        await AsyncStreamRuns(self._recall).put(self._call(args, kwargs), items)
+        StreamRuns(self.recall).put(self.call(args, kwargs), items)

@@ -19,6 +19,7 @@ __all__ = [
     "Picture",
     "Row",
     "Written",
+    "outline_of",
     "picture_of",
     "row_of",
 ]
@@ -123,11 +124,22 @@ def picture_of(names: Iterable[str], values: Iterable[Any], reads: Iterable[Inpu
     """
     pairs = list(zip(names, values, strict=True))
     return {
-        "arguments": [[name, text_of(value)] for name, value in pairs],
+        "arguments": [[name, _text_of(value)] for name, value in pairs],
         "digests": [digest(value).hex()[:16] for _, value in pairs],
-        "outlines": [outline(value) for _, value in pairs],
+        "outlines": [outline_of(value) for _, value in pairs],
         "reads": {read.label: digest(read).hex()[:16] for read in reads},
     }
+
+
+def _text_of(value: Any) -> str:
+    return value.label if isinstance(value, Input) else text_of(value)
+
+
+def outline_of(value: Any) -> Any:
+    """Return the outline of an argument."""
+    if isinstance(value, Input):
+        return f"{value.label} #{digest(value)[:6].hex()}"
+    return outline(value)
 
 
 def row_of(fields: Row, written: Written, size_bytes: int) -> Row:

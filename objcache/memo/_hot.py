@@ -16,7 +16,6 @@ from objcache.store.dated import Found
 __all__ = ["HotEntry", "HotResults"]
 
 # Values of these types cannot change: all callers may have the same one.
-_NEVER: Final = -1
 _CONSTANT: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
@@ -62,23 +61,21 @@ class HotResults:
         copy: give each caller a copy of its own, unless the value cannot change.
 
     Attributes:
-        quick: entries whose value is served as it is and is never over, by the marshalled
-            arguments as they were given: some spellings of some calls.
+        served: the entries by the tails of their keys.
 
     Concurrency: any thread; each step is one operation on a dict.
     """
 
-    __slots__ = ("_copy", "_most", "_served", "quick")
+    __slots__ = ("_copy", "_most", "served")
 
     def __init__(self, most: int, *, copy: bool) -> None:
         self._most = most
         self._copy = copy
-        self._served: dict[bytes, HotEntry] = {}
-        self.quick: dict[bytes, HotEntry] = {}
+        self.served: dict[bytes | None, HotEntry] = {}
 
     def look(self, tail: bytes, opened: Opened) -> Found | None:
         """Return the result of *tail* if it is here and current."""
-        entry = self._served.get(tail)
+        entry = self.served.get(tail)
         if entry is None:
             return None
         if entry.stamp != entry.pulse.now() and not self._is_current(tail, entry, opened):
@@ -101,30 +98,19 @@ class HotResults:
                 pickled = pickle.dumps(found[0], 5)
             except Exception:  # noqa: BLE001  # another codec may store what pickle cannot
                 return found
-        if len(self._served) >= self._most:
+        if len(self.served) >= self._most:
             self._make_room()
         kept = found if pickled is None else (None, *found[1:])
-        self._served[tail] = HotEntry(kept, pickled, stamp, pulse, record[8:24])
+        self.served[tail] = HotEntry(kept, pickled, stamp, pulse, record[8:24])
         return found
 
     def drop(self, tail: bytes) -> None:
         """Forget *tail*."""
-        entry = self._served.pop(tail, None)
-        if entry is not None:
-            entry.stamp = _NEVER
+        self.served.pop(tail, None)
 
     def clear(self) -> None:
         """Forget everything."""
-        for tail in list(self._served):
-            self.drop(tail)
-
-    def remember(self, as_given: bytes, tail: bytes) -> None:
-        """Let a call with the arguments *as_given* find the entry of *tail* at once."""
-        entry = self._served.get(tail)
-        if entry is not None and entry.pickled is None and entry.deadline_us is None:
-            if len(self.quick) >= 2 * self._most:
-                self.quick.clear()
-            self.quick[as_given] = entry
+        self.served.clear()
 
     @staticmethod
     def _is_current(tail: bytes, entry: HotEntry, opened: Opened) -> bool:
@@ -136,15 +122,12 @@ class HotResults:
         return True
 
     def _make_room(self) -> None:
-        for tail in list(self._served):
-            entry = self._served.pop(tail, None)
-            if entry is None:
-                return
-            if not entry.used:
-                entry.stamp = _NEVER
+        for tail in list(self.served):
+            entry = self.served.pop(tail, None)
+            if entry is None or not entry.used:
                 return
             entry.used = False
-            self._served[tail] = entry
+            self.served[tail] = entry
 
 
 def _pulse_of(opened: Opened) -> Pulse:

@@ -5,21 +5,17 @@ Knows: names and code. Must not know: arguments, stores.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Collection
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
-from objcache.hashing import digest
-from objcache.hashing.code import components
+from objcache.errors import UnkeyableArgumentError
+from objcache.hashing import digest, module_of
 from objcache.memo._results import Identity, fingerprint
 from objcache.memo._settings import Settings
 
 __all__ = ["identity_of", "name_of", "short_name_of"]
-
-_SCRIPTS = frozenset({"__main__", "__mp_main__"})
 
 
 def short_name_of(function: Callable[..., Any]) -> str:
@@ -33,23 +29,13 @@ def name_of(function: Callable[..., Any]) -> str:
     A function of a script is of the module that the script is when it is imported.
     """
     named = _named(function)
-    module = named.__module__ or ""
-    return f"{_script() if module in _SCRIPTS else module}.{named.__qualname__}"
+    return f"{module_of(named) or ''}.{named.__qualname__}"
 
 
 def _named(function: Any) -> Any:
     while not hasattr(function, "__qualname__") and hasattr(function, "func"):
         function = function.func  # functools.partial
     return function if hasattr(function, "__qualname__") else type(function)
-
-
-def _script() -> str:
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:  # python -m
-        return str(spec.name)
-    file = getattr(main, "__file__", None)
-    return "__main__" if file is None else os.path.splitext(os.path.basename(file))[0]
 
 
 def identity_of(
@@ -67,6 +53,9 @@ def identity_of(
 
     Cost: reads the source of the function and of those that it calls, once.
     """
+    # Loaded at the first call: it parses and disassembles.
+    from objcache.hashing.code import components  # noqa: PLC0415
+
     name = name_of(function)
     found: dict[str, bytes] = {}
     inner: Any = getattr(function, "__objcache_wrapped__", function)
@@ -86,8 +75,21 @@ def identity_of(
         for code in called:
             if isinstance(code, FunctionType) and settings.track is not None:
                 found.update(components(code, track=settings.track))
+    if settings.key is not None:
+        found["code of key="] = _digest_of_key(settings.key)
+    ignored = [name for name in settings.ignore if name not in ignore]
+    if ignored:
+        # The same function with other parameters left out has other keys.
+        found["ignore="] = digest(sorted(ignored))[:16]
     parts = {"name": name, "version": settings.version, "components": found}
     return Identity(name, fingerprint(parts), found, tuple(name for name, _ in settings.since))
+
+
+def _digest_of_key(key: Callable[..., Any]) -> bytes:
+    try:
+        return digest(key)[:16]
+    except UnkeyableArgumentError:
+        return digest(name_of(key))[:16]
 
 
 def _called(instance: Any) -> Any:

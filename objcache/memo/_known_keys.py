@@ -13,9 +13,9 @@ from blake3 import blake3
 
 from objcache.hashing import canonical
 
-__all__ = ["KnownKeys", "tail_of"]
+__all__ = ["LONGEST_FORM_BYTES", "KnownKeys", "tail_of"]
 
-_LONGEST_FORM_BYTES: Final = 88
+LONGEST_FORM_BYTES: Final = 88
 # Below, a walk is as fast; above, it is not worth the memory.
 _LEAST_BYTES: Final = 1 << 9
 _MOST_BYTES: Final = 1 << 16
@@ -31,7 +31,7 @@ def tail_of(value: Any) -> bytes:
 
 
 def _tail(form: bytes) -> bytes:
-    return form if len(form) <= _LONGEST_FORM_BYTES else b"#" + blake3(form).digest()
+    return form if len(form) <= LONGEST_FORM_BYTES else b"#" + blake3(form).digest()
 
 
 class KnownKeys:

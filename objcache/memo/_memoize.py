@@ -11,14 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from objcache.memo._arguments import Binding
-from objcache.memo._async_streams import async_stream_call
-from objcache.memo._controls import (
-    AsyncStreamControls,
-    Controls,
-    PlainControls,
-    StreamControls,
-    TaskControls,
-)
+from objcache.memo._controls import Controls, PlainControls, StreamControls
 from objcache.memo._default import default_store
 from objcache.memo._identity import identity_of, short_name_of
 from objcache.memo._plain import hot_call, plain_call
@@ -26,7 +19,6 @@ from objcache.memo._recall import Recall
 from objcache.memo._results import Place, Results
 from objcache.memo._settings import Options, Settings
 from objcache.memo._streams import stream_call
-from objcache.memo._tasks import task_call
 from objcache.memo._types import AsyncMemoizedFunction, MemoizedFunction
 
 __all__ = ["Decorator", "StoreMemoize", "memoize"]
@@ -226,30 +218,38 @@ class _Kind:
 # A generator has no result to look at, and runs as fast as the one who consumes it.
 _OF_RESULTS: Final = ("cache_if", "cache_exceptions", "audit", "hot", "timeout")
 _PLAIN: Final = _Kind("a plain function", plain_call, PlainControls)
-_KINDS: Final = (
-    (inspect.iscoroutinefunction, _Kind("a coroutine function", task_call, TaskControls)),
-    (
-        inspect.isgeneratorfunction,
-        _Kind("a generator function", stream_call, StreamControls, _OF_RESULTS),
-    ),
-    (
-        inspect.isasyncgenfunction,
-        _Kind(
-            "an asynchronous generator function",
-            async_stream_call,
-            AsyncStreamControls,
-            _OF_RESULTS,
-        ),
-    ),
+_STREAM: Final = _Kind("a generator function", stream_call, StreamControls, _OF_RESULTS)
+
+
+def _task_kind() -> _Kind:
+    # asyncio takes longer to load than all of objcache.
+    from objcache.memo._async_controls import TaskControls  # noqa: PLC0415
+    from objcache.memo._tasks import task_call  # noqa: PLC0415
+
+    return _Kind("a coroutine function", task_call, TaskControls)
+
+
+def _async_stream_kind() -> _Kind:
+    from objcache.memo._async_controls import AsyncStreamControls  # noqa: PLC0415
+    from objcache.memo._async_streams import async_stream_call  # noqa: PLC0415
+
+    name = "an asynchronous generator function"
+    return _Kind(name, async_stream_call, AsyncStreamControls, _OF_RESULTS)
+
+
+_KINDS: Final[tuple[tuple[Callable[[Any], bool], Callable[[], _Kind]], ...]] = (
+    (inspect.iscoroutinefunction, _task_kind),
+    (inspect.isgeneratorfunction, lambda: _STREAM),
+    (inspect.isasyncgenfunction, _async_stream_kind),
 )
 
 
 def _kind_of(function: Any) -> _Kind:
     # An object is of the kind of what calling it runs.
     called = getattr(type(function), "__call__", None)  # noqa: B004  # its function is wanted
-    for is_kind, kind in _KINDS:
+    for is_kind, make in _KINDS:
         if is_kind(function) or (not isinstance(function, type) and is_kind(called)):
-            return kind
+            return make()
     return _PLAIN
 
 

@@ -9,48 +9,42 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from marshal import dumps
-from typing import Any, Final
+from pickle import loads
+from typing import Any
 
 from objcache.errors import ComputationTimeoutError
 from objcache.flights import Claim, Landed, WaitTimeoutError
 from objcache.memo._entries import MICROSECONDS
+from objcache.memo._known_keys import LONGEST_FORM_BYTES
 from objcache.memo._recall import Call, Recall, Remembered
 
 __all__ = ["PlainRuns", "hot_call", "plain_call"]
-
-# The forms of these are one call of marshal; objcache.hashing is the oracle.
-_PLAIN: Final = frozenset({type(None), bool, int, str})
-_LONGEST_FORM_BYTES: Final = 88
 
 
 def plain_call(recall: Recall) -> Callable[..., Any]:
     """Return the memoized function."""
     function, results, settings = recall.function, recall.results, recall.settings
-    bind, tail_of, direct = recall.binding.bind, recall.binding.tail, recall.binding.direct
-    answer = PlainRuns(recall).answer
-    plain, longest = _PLAIN, _LONGEST_FORM_BYTES
-    own_key, microseconds = settings.key is not None, MICROSECONDS
+    bind, form, tail_of = recall.binding.bind, recall.binding.form, recall.binding.tail
+    answer, longest, microseconds = PlainRuns(recall).answer, LONGEST_FORM_BYTES, MICROSECONDS
+    own_key = settings.key is not None
     # Whatever needs more than a record that is not over is answered below.
     simple = not (settings.looks_closer or settings.early)
 
     # Flat on purpose: bench/workloads/memo_hit.py; oracle: `PlainRuns.answer`.
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        bound = None
         try:
-            bound = bind(*args, **kwargs)
-        except TypeError:
-            if own_key:
-                raise
-            return function(*args, **kwargs)  # raises what the plain function raises
-        if direct and plain.issuperset(map(type, bound)):
+            tail = form(*args, **kwargs)
+        except (TypeError, ValueError):  # a wrong call, or a text of 2 GiB
+            tail = None
+        if tail is None or len(tail) > longest:
             try:
-                tail = dumps(bound, 2)
-            except ValueError:  # a text of 2 GiB
-                tail = tail_of(bound)
-            if len(tail) > longest:
-                tail = tail_of(bound)
-        else:
+                bound = bind(*args, **kwargs)
+            except TypeError:
+                if own_key:
+                    raise
+                return function(*args, **kwargs)  # raises what the plain function raises
             tail = tail_of(bound)
         opened = results.opened
         if simple and opened is not None:
@@ -65,7 +59,7 @@ def plain_call(recall: Recall) -> Callable[..., Any]:
                     tally[0] += 1
                     tally[2] += found[1]
                     return found[0]
-        return answer(Call(args, kwargs, bound, tail))
+        return answer(Call(args, kwargs, bound or bind(*args, **kwargs), tail))
 
     return call
 
@@ -74,42 +68,36 @@ def hot_call(recall: Recall) -> Callable[..., Any]:
     """Return the memoized function, where decoded results are kept in memory."""
     function, results, hot = recall.function, recall.results, recall.hot
     assert hot is not None
-    bind, tail_of = recall.binding.bind, recall.binding.tail
-    answer, quick, plain = PlainRuns(recall).answer, hot.quick, _PLAIN
-    settings = recall.settings
+    bind, form, tail_of = recall.binding.bind, recall.binding.form, recall.binding.tail
+    answer, served, settings = PlainRuns(recall).answer, hot.served, recall.settings
     own_key = settings.key is not None
-    simple = recall.binding.direct and not (settings.looks_closer or settings.early or own_key)
+    if settings.looks_closer or settings.early:
+        served = {}  # each hit is looked at below
 
     # Flat on purpose: bench/workloads/memo_hit.py; oracle: `PlainRuns.answer`.
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        as_given = None
-        if simple and not kwargs and plain.issuperset(map(type, args)):
-            try:
-                as_given = dumps(args, 2)
-            except ValueError:  # a text of 2 GiB
-                as_given = b""
-            entry, opened = quick.get(as_given), results.opened
-            if entry is not None and opened is not None:
-                pulse = entry.pulse
-                ids = pulse.ids
-                if entry.stamp == ids[pulse.first] + ids[pulse.second]:
-                    entry.used = True
-                    tally = opened.tally
-                    tally[0] += 1
-                    tally[2] += entry.cost_us
-                    return entry.value
+        try:
+            tail = form(*args, **kwargs)
+        except (TypeError, ValueError):  # a wrong call, or a text of 2 GiB
+            tail = None
+        entry, opened = served.get(tail), results.opened
+        if entry is not None and opened is not None:
+            pulse = entry.pulse
+            ids = pulse.ids
+            if entry.stamp == ids[pulse.first] + ids[pulse.second] and entry.deadline_us is None:
+                entry.used = True
+                tally = opened.tally
+                tally[0] += 1
+                tally[2] += entry.cost_us
+                return entry.value if entry.pickled is None else loads(entry.pickled)
         try:
             bound = bind(*args, **kwargs)
         except TypeError:
             if own_key:
                 raise
             return function(*args, **kwargs)  # raises what the plain function raises
-        tail = tail_of(bound)
-        result = answer(Call(args, kwargs, bound, tail))
-        if as_given and plain.issuperset(map(type, bound)):  # and so all defaults
-            hot.remember(as_given, tail)
-        return result
+        return answer(Call(args, kwargs, bound, tail_of(bound)))
 
     return call
 

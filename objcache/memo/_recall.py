@@ -21,6 +21,7 @@ from objcache.memo._arguments import Binding
 from objcache.memo._complaints import Complaints
 from objcache.memo._entries import MICROSECONDS, Entry, Picture, Written, picture_of, row_of
 from objcache.memo._hot import HotResults
+from objcache.memo._known_keys import LONGEST_FORM_BYTES
 from objcache.memo._results import Kept, Opened, Results
 from objcache.memo._settings import Settings
 from objcache.store.dated import Found
@@ -103,7 +104,13 @@ class Recall:
             UnkeyableArgumentError: one of them has no stable value.
         """
         bound = self.binding.bind(*args, **kwargs)
-        return Call(args, kwargs, bound, self.binding.tail(bound))
+        try:
+            tail = self.binding.form(*args, **kwargs)
+        except ValueError:  # a text of 2 GiB
+            tail = None
+        if tail is None or len(tail) > LONGEST_FORM_BYTES:
+            tail = self.binding.tail(bound)
+        return Call(args, kwargs, bound, tail)
 
     def opened(self) -> Opened | None:
         """Return where the results are, None where the store cannot be opened."""
@@ -176,7 +183,7 @@ class Recall:
         try:
             if settings.strict_args and call.tail.startswith(b"#"):
                 form = opened.arguments.get(opened.version + call.tail)
-                if form != self.binding.form(call.bound):
+                if form != self.binding.whole(call.bound):
                     return False
             if settings.validate is None:
                 return True
@@ -197,7 +204,7 @@ class Recall:
         """Return what is kept of the arguments of *call*: take it before the function runs."""
         form = None
         if self.settings.strict_args and call.tail.startswith(b"#"):
-            form = self.binding.form(call.bound)
+            form = self.binding.whole(call.bound)
         return Picture(picture_of(self.binding.names, call.bound, self.binding.reads), form)
 
     def keep(
@@ -324,8 +331,7 @@ class Recall:
         # Who has the store's write lock must not wait for one who needs it to store a result.
         if opened.place.in_transaction:
             return None
-        place = opened.place
-        return flights_of(None if place.readonly else place.directory, mode=place.file_mode)
+        return opened.flights
 
     def flight_key(self, call: Call) -> bytes:
         """Return the key of the computation of *call* among all of the directory."""
@@ -341,6 +347,13 @@ class Recall:
         except WaitTimeoutError:
             return None
         return Refreshing(self, call, claim) if isinstance(claim, Claim) else None
+
+    def drop(self, call: Call) -> None:
+        """Remove a result that is not whole."""
+        try:
+            self.results.forget(call.tail)
+        except (ObjcacheError, OSError) as error:
+            self.complaints.about("removed", error)
 
     def landed(self, call: Call, landed: Landed) -> Any:
         """Return the result of another thread: a copy of the caller's own where it is stored."""

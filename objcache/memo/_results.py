@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from blake3 import blake3
 
+from objcache.flights import flights_of
 from objcache.hashing import digest
 from objcache.memo._entries import MICROSECONDS, VERSION_BYTES, Row
 from objcache.store import Namespace, Store
@@ -69,12 +70,12 @@ class Opened:
         tally: hits, misses and saved microseconds of this process.
         version: what all keys of the present version begin with.
         now: the clock of the store.
-        settled: whether the versions say that this one was used last.
+        flights: who computes what, among all users of the directory.
     """
 
     __slots__ = (
-        *("arguments", "chunks", "mapping", "name", "now", "place", "raised", "results"),
-        *("rows", "settled", "tally", "version", "versions"),
+        *("arguments", "chunks", "flights", "mapping", "name", "now", "place", "raised", "results"),
+        *("rows", "tally", "version", "versions"),
     )
 
     def __init__(self, place: Place, identity: Identity) -> None:
@@ -85,11 +86,11 @@ class Opened:
         self.arguments: Namespace[bytes, bytes] = mapping.namespace("arguments").using("raw")
         self.chunks: Namespace[bytes, Any] = mapping.namespace("chunks")
         self.now = place.clock.now
-        self.settled = False
         self.version = self._version_of(identity)
         self.results = DatedRecords(mapping, self.version + _RESULT)
         self.raised = DatedRecords(mapping, self.version + _RAISED)
         directory = None if place.readonly else os.path.join(place.directory, "tallies")
+        self.flights = flights_of(None if place.readonly else place.directory, mode=place.file_mode)
         # One function below two namespaces is counted twice.
         self.name = blake3("\0".join(mapping.names).encode()).digest(NAME_BYTES)
         self.tally: Tally = tallies_of(directory, mode=place.file_mode).tally(self.name)
@@ -103,15 +104,18 @@ class Opened:
                 known = before
         return bytes.fromhex(known["id"]) if known else identity.fingerprint[:VERSION_BYTES]
 
-    def version_before(self, identity: Identity) -> Row | None:
-        """Return the row of the version that was used last, other than *identity*."""
-        own = identity.fingerprint.hex()
-        rows = [
+    def version_rows(self, but: str = "") -> list[Row]:
+        """Return the rows of the versions, without that of the fingerprint *but*."""
+        return [
             row
             for fingerprint, row in self.versions.items()
-            if type(row) is dict and fingerprint != own
+            if type(row) is dict and fingerprint != but
         ]
-        return max(rows, key=lambda row: (row["used"], row["id"]), default=None)
+
+    def version_before(self, identity: Identity) -> Row | None:
+        """Return the row of the version that was used last, other than *identity*."""
+        rows = self.version_rows(but=identity.fingerprint.hex())
+        return max(rows, key=lambda row: row["turn"], default=None)
 
     def records_of(self, kept: Kept) -> DatedRecords:
         """Return where *kept* belongs."""
@@ -158,7 +162,10 @@ class Results:
             place = self._choose()
             opened = self.opened
             if opened is None or opened.place is not place:
-                opened = self.opened = Opened(place, self.identity)
+                opened = Opened(place, self.identity)
+                if not place.readonly:
+                    self._take_turn(opened)
+                self.opened = opened
             return opened
 
     def reset(self) -> None:
@@ -233,19 +240,22 @@ class Results:
         return sum(1 for _ in opened.rows.prefix(opened.version).keys())  # noqa: SIM118  # keys only
 
     def _remember_version(self, opened: Opened) -> None:
-        known = opened.versions.get(self.identity.fingerprint.hex())
-        if known is not None and not opened.settled:
-            before = opened.version_before(self.identity)
-            if before is not None and before["used"] >= known["used"]:
-                known = None  # an edit was undone: this one is the last used again
-        if known is None:
+        if self.identity.fingerprint.hex() not in opened.versions:
             self._write_version(opened, opened.version.hex())
-        opened.settled = True
+
+    def _take_turn(self, opened: Opened) -> None:
+        """Make a version that is there already the last used one: an edit was undone."""
+        known = opened.versions.get(self.identity.fingerprint.hex())
+        before = opened.version_before(self.identity)
+        if known is not None and before is not None and before["turn"] > known["turn"]:
+            with opened.place.atomic():
+                self._write_version(opened, known["id"])
 
     def _write_version(self, opened: Opened, version: str) -> None:
         identity = self.identity
         opened.versions[identity.fingerprint.hex()] = {
             "id": version,
+            "turn": 1 + max((row["turn"] for row in opened.version_rows()), default=0),
             "used": opened.place.clock.now(),
             "components": {name: part.hex() for name, part in identity.components.items()},
             "since": list(identity.since),
@@ -295,10 +305,10 @@ class Results:
         """Return the digests of the parts of the code in *version*; the latest if it has several."""
         opened = self.opened or self.open()
         found: dict[str, str] = {}
-        latest = -1.0
-        for row in opened.versions.values():
-            if type(row) is dict and row.get("id") == version and row["used"] >= latest:
-                latest, found = row["used"], row["components"]
+        latest = 0
+        for row in opened.version_rows():
+            if row["id"] == version and row["turn"] > latest:
+                latest, found = row["turn"], row["components"]
         return found
 
     def counts(self) -> tuple[int, int, float, int, int]:

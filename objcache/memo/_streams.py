@@ -100,7 +100,7 @@ class StreamRuns:
             else:
                 return remembered.value[2]
         except ItemsGoneError:
-            pass
+            self._recall.drop(call)
         # Go on with the function itself, from where the stored items end.
         generator = self._recall.function(*call.args, **call.kwargs)
         try:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from objcache.hashing import differences, digest, outline
-from objcache.memo._entries import VERSION_BYTES, Row
+from objcache.errors import ObjcacheError
+from objcache.hashing import differences, digest
+from objcache.memo._entries import VERSION_BYTES, Row, outline_of
 from objcache.memo._recall import Call, Recall
 
 __all__ = ["Explanation", "explain"]
@@ -21,7 +22,7 @@ class Explanation(NamedTuple):
     """Whether a call has a stored result, and if not, what is in its way.
 
     Attributes:
-        reason: `"hit"`, `"expired"`, `"evicted"`, `"refused"` (by `validate=` or another closer
+        reason: `"hit"`, `"expired"`, `"evicted"`, `"unreadable"`, `"refused"` (by `validate=` or another closer
             look), `"code"`, `"inputs"`, `"arguments"`, or `"never called"`.
         details: one sentence each: what differs from the nearest entry.
     """
@@ -61,7 +62,11 @@ def _of_own_row(recall: Recall, call: Call, row: Row, now: float) -> Explanation
     if deadline is not None and deadline <= now:
         return Explanation("expired", (f"{_ago(now - deadline)}", age))
     opened = recall.results.open()
-    if recall.results.found(opened.version + call.tail, raised=row["raised"]) is None:
+    try:
+        found = recall.results.found(opened.version + call.tail, raised=row["raised"])
+    except ObjcacheError as error:
+        return Explanation("unreadable", (str(error), age))
+    if found is None:
         return Explanation("evicted", (age,))
     if row["raised"] and not recall.settings.cache_exceptions:
         return Explanation("refused", ("an exception is stored", age))
@@ -135,7 +140,7 @@ class _Nearest:
         found: list[str] = []
         for name in self._differing_names(row):
             if name in outlines:
-                found += differences(outlines[name], outline(values[name]), name)
+                found += differences(outlines[name], outline_of(values[name]), name)
             else:
                 found.append(f"{name}: a new parameter; since={{{name!r}: ...}} would keep entries")
         return found

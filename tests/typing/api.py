@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 import objcache
-from objcache.memo import CacheInfo, MemoizedFunction
 
 store: objcache.Store[str, int] = objcache.Store("path")
 assert_type(store["a"], int)
@@ -15,8 +14,8 @@ assert_type(store.get_many(["a"]), dict[str, int])
 assert_type(store.first(), tuple[str, int])
 assert_type(store.update_with("a", lambda value: value + 1), int)
 store["a"] = 1
-store["a"] = "text"  # type: ignore[assignment]
-store[1] = 1  # type: ignore[index]
+store["a"] = "text"  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
+store[1] = 1  # type: ignore[index]  # pyright: ignore[reportArgumentType]
 
 anything = objcache.Store("path")
 assert_type(anything, objcache.Store[Any, Any])
@@ -28,38 +27,3 @@ with store.transaction() as transaction:
     assert_type(transaction["a"], int)
 with store.snapshot() as snapshot:
     assert_type(snapshot["a"], int)
-
-
-@objcache.memoize
-def bare(x: int, *, scale: float = 1.0) -> str:
-    """Decorate without arguments."""
-    return str(x * scale)
-
-
-assert_type(bare(1, scale=2.0), str)
-assert_type(bare.cache_info(), CacheInfo)
-bare("text")  # type: ignore[arg-type]
-bare(1, wrong=2)  # type: ignore[call-arg]
-
-
-@objcache.memoize(ignore=("log",))
-def with_arguments(x: int, log: Any = None) -> list[int]:
-    """Decorate with arguments."""
-    return [x]
-
-
-assert_type(with_arguments(1), list[int])
-
-
-@store.memoize
-def on_store(x: bytes) -> bytes:
-    """Decorate on a store."""
-    return x
-
-
-assert_type(on_store(b""), bytes)
-
-
-def use(function: MemoizedFunction[[int], str]) -> None:
-    """Take a memoized function as a value."""
-    assert_type(function(1), str)

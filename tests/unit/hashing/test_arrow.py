@@ -281,5 +281,5 @@ def test_differences_are_named():
     now = outline(pa.table({"a": [1], "b": pa.array([2], pa.int8())}))
     lines = differences(before, now, "table")
 
-    assert "dtype of column 'b' of table: 'int64' -> 'int8'" in lines
+    assert "dtype of column 'b' of table: int64 -> int8" in lines
     assert all("column 'b'" in line for line in lines)

@@ -384,6 +384,8 @@ def test_differences_are_named():
     before = outline(np.zeros((2, 3)))
     now = outline(np.zeros((2, 4), "f4"))
 
-    assert ["x.dtype: 'float64' -> 'float32'", "x.shape[1]: 3 -> 4"] == [
-        line for line in differences(before, now, "x") if "blake3" not in line
-    ]
+    assert [
+        "x.dtype: float64 -> float32",
+        "content of x changed",
+        "x.shape[1]: 3 -> 4",
+    ] == differences(before, now, "x")

@@ -338,5 +338,5 @@ def test_differences_are_named():
     now = outline(frame().astype({"b": "float32"}))
     lines = differences(before, now, "df")
 
-    assert "dtype of column 'b' of df: 'float64' -> 'float32'" in lines
+    assert "dtype of column 'b' of df: float64 -> float32" in lines
     assert all("column 'b'" in line for line in lines)

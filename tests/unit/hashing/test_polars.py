@@ -232,5 +232,5 @@ def test_differences_are_named():
     now = outline(pl.DataFrame({"a": [1], "b": [2.0]}))
     lines = differences(before, now, "df")
 
-    assert "dtype of column 'b' of df: 'Int64' -> 'Float64'" in lines
+    assert "dtype of column 'b' of df: Int64 -> Float64" in lines
     assert all("column 'b'" in line for line in lines)

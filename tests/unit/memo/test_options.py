@@ -263,10 +263,10 @@ def test_hot_results_survive_other_commits(store, calls):
 
     f(1), f(1)
     recall = f.__objcache_recall__
-    entry = next(iter(recall.hot._served.values()))
+    entry = next(iter(recall.hot.served.values()))
     store["other"] = 1
     assert [1] == f(1)
-    assert [entry] == list(recall.hot._served.values())
+    assert [entry] == list(recall.hot.served.values())
 
 
 def test_hot_results_expire(timed, clock, calls):
@@ -292,7 +292,7 @@ def test_hot_results_are_so_many(store):
 
     for x in (1, 1, 2, 2, 3, 3, 1, 1, 4, 4, 5, 5):
         f(x)
-    served = f.__objcache_recall__.hot._served
+    served = f.__objcache_recall__.hot.served
 
     assert 3 == len(served)
     assert f.__objcache_recall__.binding.tail((1,)) in served
