@@ -108,7 +108,7 @@ class Environment:
         with self._opening:
             if self.pulse is None:
                 self.pulse = Pulse(self.options.file, self.handle.stat()["psize"])
-                if self.identity != self._opened_identity:
+                if self.identity() != self._opened_identity:
                     self.pulse.end()  # another file lies there: its pulse is none of ours
             return self.pulse
 
@@ -129,7 +129,7 @@ class Environment:
             raise
         self._handle.reader_check()
         self._end_pulse()
-        self._opened_identity = self.identity
+        self._opened_identity = self.identity()
         self.rewire()
 
     def _end_pulse(self) -> None:
@@ -355,7 +355,7 @@ class Environment:
         finally:
             self._handle = self._lmdb_open()
             self._end_pulse()
-            self._opened_identity = self.identity
+            self._opened_identity = self.identity()
             self.rewire()
 
 

@@ -138,6 +138,18 @@ def test_one_pulse_until_the_file_is_replaced(store, environment, pulse):
     assert reader_id(store) == fresh.last()
 
 
+def test_another_file_in_its_place_has_another_pulse(store, environment, path):
+    """A file that was put in the place of the open one tells nothing of it."""
+    file = environment.options.file
+    os.rename(file, file + ".away")
+    with open(file + ".away", "rb") as away, open(file, "wb") as other:
+        other.write(away.read())
+    pulse = environment.feel_pulse()
+    os.rename(file + ".away", file)
+
+    assert 2 * (2**64 - 1) == pulse.now()
+
+
 @pytest.mark.parametrize("page_bytes", [4096, 8192, 16384, 32768, 65536])
 def test_a_pulse_that_has_ended(tmp_path, page_bytes):
     """It says what no file says, so that nothing that was seen with it is current any more."""
