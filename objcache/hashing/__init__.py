@@ -6,6 +6,7 @@ Read docs/design/hashing.md first.
 
 from objcache.hashing._canonical import canonical as canonical
 from objcache.hashing._canonical import digest as digest
+from objcache.hashing._canonical import module_of as module_of
 from objcache.hashing._canonical import register as register
 from objcache.hashing._outline import differences as differences
 from objcache.hashing._outline import outline as outline

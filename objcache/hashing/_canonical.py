@@ -11,6 +11,8 @@ docs/design/hashing.md is normative.
 from __future__ import annotations
 
 import operator
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ from objcache.errors import UnkeyableArgumentError
 
 __all__ = [
     "EXACT",
+    "SCRIPTS",
     "TEXT",
     "NoFormError",
     "canonical",
@@ -51,6 +54,7 @@ _MARSHAL: Final = 2
 _PLAIN: Final = frozenset({type(None), bool, int, str, type(...)})
 _SCALARS: Final = _PLAIN | {float}
 TEXT: Final = frozenset({str})
+SCRIPTS: Final = frozenset({"__main__", "__mp_main__"})
 _MOST_STAND_INS: Final = 1_000_000
 
 Handler = Callable[[Any], bytes]
@@ -377,10 +381,20 @@ def stand_in_of(value: Any) -> tuple[str, Any] | None:
 def module_of(code: Any) -> Any:
     """Return the name of the module of a class or function, the same in all processes.
 
-    A process that multiprocessing has spawned calls the script by a name of its own.
+    A script has the name by which it would be imported; a process that multiprocessing has
+    spawned calls it by another one.
     """
     module = code.__module__
-    return "__main__" if module == "__mp_main__" else module
+    return _script() if module in SCRIPTS else module
+
+
+def _script() -> str:
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:  # python -m
+        return str(spec.name)
+    file = getattr(main, "__file__", None)
+    return "__main__" if file is None else os.path.splitext(os.path.basename(file))[0]
 
 
 def _name(kind: type) -> str:

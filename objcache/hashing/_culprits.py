@@ -67,7 +67,7 @@ def _parts_of(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if stand_in is None:
         raise unkeyable(path, type(value), refusal_of(value))
     name, parts = stand_in
-    if type(parts) is not dict:
+    if type(parts) is not dict or name == "mappingproxy":
         yield path, parts
         return
     content = parts.get("content")
@@ -78,7 +78,9 @@ def _parts_of(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         elif part == "closure" and name == "function" and type(member) is dict:
             for variable, inner in member.items():
                 yield f"{path}: closure {variable}", inner
-        elif member is content and part == "content":
+        elif (member is content and part == "content") or part == "entries":
             yield path, member
+        elif part == "arguments" and issubclass(type(value), (tuple, BaseException)):
+            yield f"{path}.args" if issubclass(type(value), BaseException) else path, member
         else:
             yield f"{path}.{part}", member

@@ -33,7 +33,8 @@ def _code_parts(code: types.CodeType) -> tuple[Any, ...]:
         (const.co_name, _code_parts(const)) if type(const) is types.CodeType else const
         for const in constants
     )
-    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+    flags = code.co_flags & ~_HAS_DOCSTRING
+    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, flags)
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
     return (instructions, parts, counts, names, code.co_exceptiontable)
 
@@ -56,6 +57,7 @@ def _instructions(code: types.CodeType) -> tuple[bytes, list[Any]]:
     return bytes(content), [code.co_consts[argument] for argument in numbers]
 
 
+_HAS_DOCSTRING: Final = 0x4000000  # since 3.14
 _EXTENDED: Final = opmap["EXTENDED_ARG"]
 _CONSTANT: Final = frozenset(hasconst)
 
@@ -76,11 +78,18 @@ _IGNORED: Final = frozenset(
 _DEFAULTS: Final = frozenset({"defaults", "kw_defaults"})
 
 
-def source_form(node: ast.AST) -> bytes:
-    """Return the normal form of a function, class, lambda or statement."""
+def source_form(node: ast.AST, *, whole: bool = False) -> bytes:
+    """Return the normal form of a function, class, lambda or statement.
+
+    Args:
+        node: the statement or lambda.
+        whole: with name, decorators and defaults, which are left out of the function itself.
+    """
     out: list[bytes] = []
-    if isinstance(node, ast.ClassDef):
-        _write_node(node, out, without=frozenset({"name"}))
+    if whole:
+        _write(node, out)
+    elif isinstance(node, ast.ClassDef):
+        _write_class(node, out, without=frozenset({"name"}))
     elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
         out.append(b"(%b" % type(node).__name__.encode())
         _write_node(node.args, out, without=_DEFAULTS)
@@ -102,7 +111,9 @@ def _write(part: Any, out: list[bytes]) -> None:
     elif type(part) is list:
         out.append(b"[")
         for member in part:
-            if not _is_idle(member):
+            if member is None:  # `**` in a dict, a parameter without default: no constant None
+                out.append(b"-")
+            elif not _is_idle(member):
                 _write(member, out)
         out.append(b"]")
     else:
@@ -134,6 +145,16 @@ def _write_annotated(node: ast.AnnAssign, out: list[bytes]) -> None:
         _write_node(node, out)
     else:
         _write_node(ast.Assign([node.target], node.value), out)
+
+
+def _write_class(node: ast.ClassDef, out: list[bytes], without: frozenset[str]) -> None:
+    """Write a class; with the annotations of its fields, if anybody might read them."""
+    _write_node(node, out, without)
+    if node.bases or node.keywords or node.decorator_list:  # a dataclass, a NamedTuple, a model
+        for statement in node.body:
+            if isinstance(statement, ast.AnnAssign):
+                out.append(b" annotation=")
+                _write(statement.annotation, out)
 
 
 def _write_joined(node: ast.JoinedStr, out: list[bytes]) -> None:
@@ -189,6 +210,7 @@ _SINGLE: Final = {None: b"N", True: b"T", False: b"F", ...: b"E"}
 _SPECIAL: Final[dict[type, Any]] = {
     ast.Constant: lambda node, out: out.append(_plain(node.value)),
     ast.AnnAssign: _write_annotated,
+    ast.ClassDef: lambda node, out: _write_class(node, out, frozenset()),
     ast.JoinedStr: _write_joined,
     ast.FormattedValue: _write_formatted,
 }

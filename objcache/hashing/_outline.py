@@ -5,11 +5,13 @@ Knows: the parts of values and what they are called. Must not know: where outlin
 
 from __future__ import annotations
 
+import enum
 from typing import Any, Final
 
 from objcache.errors import UnkeyableArgumentError
 from objcache.hashing._canonical import EXACT, digest
 from objcache.hashing._culprits import members_of
+from objcache.hashing._project import is_constant
 
 __all__ = ["differences", "outline", "text_of"]
 
@@ -17,31 +19,44 @@ _MOST_DEPTH: Final = 3
 _MOST_MEMBERS: Final = 40
 _MOST_TEXT: Final = 60
 _CONTAINERS: Final = frozenset({dict, tuple, list, set, frozenset})
+_PARTED: Final = frozenset({dict, tuple, list})  # the members of a set have no names
+_SHOWN: Final = frozenset({str, int, float, bool, type(None)})
 _BYTES: Final = frozenset({bytes, bytearray, memoryview})
+# Libraries whose values are described by parts that are dicts.
+_DESCRIBED: Final = frozenset({"numpy", "pandas", "polars", "pyarrow", "scipy", "torch"})
+_TOO_LONG: Final = "int of "
 _TYPE: Final = "type"
 _REST: Final = "..."
+_CONTENT: Final = "content"
 
 Outline = str | dict[str, Any]
 
 
-def text_of(value: Any) -> str:
+def text_of(value: Any, depth: int = 0) -> str:
     """Return *value* as a short text for people; never asks an object for its own `repr`."""
     kind = type(value)
+    if kind in _CONTAINERS and depth == _MOST_DEPTH + 1:
+        return _REST  # perhaps it contains itself
     if kind in {list, tuple, set, frozenset}:
-        shown = ", ".join(text_of(member) for member in list(value)[:4])
+        shown = ", ".join(text_of(member, depth + 1) for member in list(value)[:4])
         more = f", ... ({len(value)})" if len(value) > 4 else ""
         left, right = _BRACKETS[kind]
         return _short(f"{left}{shown}{more}{right}")
     if kind is dict:
-        pairs = list(value.items())
-        shown = ", ".join(f"{text_of(key)}: {text_of(member)}" for key, member in pairs[:3])
-        more = f", ... ({len(pairs)})" if len(pairs) > 3 else ""
-        return _short(f"{{{shown}{more}}}")
+        pairs = [
+            f"{text_of(key, depth + 1)}: {text_of(member, depth + 1)}"
+            for key, member in list(value.items())[:3]
+        ]
+        more = f", ... ({len(value)})" if len(value) > 3 else ""
+        return _short(f"{{{', '.join(pairs)}{more}}}")
     if kind in _BYTES:
         return f"{kind.__name__} of {len(value)}"
-    if kind in EXACT:
+    if kind in EXACT or _is_single(value):
         return _scalar(value)
-    shape = getattr(value, "shape", None)
+    try:
+        shape = getattr(value, "shape", None)
+    except Exception:  # noqa: BLE001  # an object that fails when it is asked
+        shape = None
     if type(shape) is tuple:
         return f"{kind.__name__} of shape {text_of(shape)}"
     return kind.__name__
@@ -53,25 +68,22 @@ def outline(value: Any, depth: int = 0) -> Outline:
     Cost: hashes each part once.
     """
     kind = type(value)
-    if kind in EXACT and kind not in _CONTAINERS:
-        return _leaf(value)
-    if depth == _MOST_DEPTH:
+    if depth == _MOST_DEPTH or (kind in EXACT and kind not in _PARTED) or _is_single(value):
         return _leaf(value)
     try:
-        members = list(members_of(value, ""))
+        members = _members_of(value)
     except UnkeyableArgumentError:
         return kind.__name__
     found: dict[str, Any] = {_TYPE: kind.__name__}
-    for path, member in members[:_MOST_MEMBERS]:
-        if kind is dict and ": key " in path[:6]:
-            continue
-        label = _plain(path)
-        inner = outline(member, depth + 1)
-        if kind not in EXACT and type(inner) is dict and type(member) is dict:
+    foreign = kind.__module__.partition(".")[0] in _DESCRIBED
+    for label, member in members[:_MOST_MEMBERS]:
+        described = foreign and type(member) is str and len(member) < _MOST_TEXT
+        inner = member if described else outline(member, depth + 1)
+        if foreign and type(member) is dict and type(inner) is dict:
             # "dtype of column 'price'" says it better than a path through parts.
-            inner.pop(_TYPE)
-            for name, part in inner.items():
-                found[f"{name.strip('[]').strip(chr(39))} of {label.lstrip('.')}"] = part
+            for name, part in member.items():
+                shown = part if type(part) is str and len(part) < _MOST_TEXT else None
+                found[f"{name} of {label.lstrip('.')}"] = shown or inner[f"[{name!r}]"]
         else:
             found[label] = inner
     if len(members) > _MOST_MEMBERS:
@@ -79,13 +91,32 @@ def outline(value: Any, depth: int = 0) -> Outline:
     return found
 
 
+def _members_of(value: Any) -> list[tuple[str, Any]]:
+    """Return the parts of *value* that an outline tells of, each with a label of its own."""
+    if type(value) is not dict:
+        return [(_plain(path), member) for path, member in members_of(value, "")]
+    found: dict[str, Any] = {}
+    for key, member in value.items():
+        label = _plain(f"[{text_of(key)}]")
+        # Keys that look alike, because they are long or say nothing, are told apart by their hash.
+        found[f"[{_leaf(key)}]" if label in found or type(key) not in _SHOWN else label] = member
+    return list(found.items())
+
+
+def _is_single(value: Any) -> bool:
+    """Whether *value* is one of those of the standard library that are shown as a whole."""
+    return type(value) is not tuple and is_constant(value)
+
+
 def differences(before: Outline, now: Outline, path: str) -> list[str]:
     """Return, in words, what differs between two outlines of what is called *path*."""
     if before == now:
         return []
     if type(before) is not dict or type(now) is not dict or before[_TYPE] != now[_TYPE]:
+        if _shown(before) == _shown(now) == _CONTENT:
+            return [f"{path if path.startswith(_CONTENT) else f'{_CONTENT} of {path}'} changed"]
         if _shown(before) == _shown(now):  # only their digests differ
-            return [f"{path}: {before} -> {now}"]
+            return [f"{path}: {_shown(now)} with other content"]
         return [f"{path}: {_shown(before)} -> {_shown(now)}"]
     found = []
     for label in {**before, **now}:
@@ -102,9 +133,11 @@ def differences(before: Outline, now: Outline, path: str) -> list[str]:
 
 
 def _leaf(value: Any) -> str:
+    if type(value) is str and value.startswith("blake3 "):  # of an array or frame
+        return f"{_CONTENT} #{value[7:19]}"
     text = text_of(value)
-    told = type(value) in EXACT and type(value) not in _CONTAINERS | _BYTES
-    if told and _REST not in text:
+    told = type(value) not in _CONTAINERS | _BYTES and (type(value) in EXACT or _is_single(value))
+    if told and _REST not in text and not text.startswith(_TOO_LONG):
         return text
     try:
         return f"{text} #{digest(value)[:6].hex()}"
@@ -117,10 +150,12 @@ def _shown(found: Outline) -> str:
 
 
 def _scalar(value: Any) -> str:
+    if issubclass(type(value), enum.Enum):  # whose own repr may be anything
+        return f"{type(value).__name__}.{value._name_}"
     try:
         return _short(_plain(repr(value)))
     except ValueError:  # an int of more digits than the interpreter prints
-        return f"int of {value.bit_length()} bits"
+        return f"{_TOO_LONG}{value.bit_length()} bits"
 
 
 def _short(text: str) -> str:

@@ -21,10 +21,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from objcache.hashing._assignments import bases_of, import_of, targets_of, touched_by
+from objcache.hashing._assignments import (
+    Uses,
+    bases_of,
+    import_of,
+    targets_of,
+    touched_by,
+    uses_of,
+)
+from objcache.hashing._callables import functions_in
 from objcache.hashing._forms import bytecode_form, source_form
 
-__all__ = ["Binding", "binding", "changed_names", "normal_form"]
+__all__ = ["Binding", "binding", "changed_names", "class_uses", "is_defined_in", "normal_form"]
 
 _MOST_FILES: Final = 32
 _MOST_KNOWN: Final = 10_000
@@ -78,15 +86,23 @@ def changed_names(function: types.FunctionType) -> frozenset[str]:
     return frozenset(names)
 
 
+def class_uses(kind: type) -> Uses:
+    """Return what the body of a class refers to; nothing, if its source is not known."""
+    try:
+        return uses_of(_class_nodes(kind)[:1])
+    except RecursionError:
+        return uses_of([])
+
+
 class Binding(NamedTuple):
     """What the source of a module or class says about one of its names."""
 
     form: bytes | None
     """The normalised statements that assign it or call its methods."""
-    literal: Any
-    """The value it is first given, if that is written out; else None."""
-    imported_from: tuple[int, str, str] | None
-    """Level, module and name of the import it comes from."""
+    uses: Uses
+    """What these refer to."""
+    imports: list[tuple[int, str, str]]
+    """Level, module and name of the imports that it may come from, the last one first."""
 
 
 def binding(namespace: dict[str, Any], name: str, owner: type | None = None) -> Binding | None:
@@ -139,6 +155,12 @@ def _nodes_of(function: types.FunctionType) -> list[Definition | ast.Lambda]:
 
 
 def _class_form(kind: type) -> bytes | None:
+    forms = {source_form(node) for node in _class_nodes(kind)}
+    return forms.pop() if forms else None
+
+
+def _class_nodes(kind: type) -> list[ast.ClassDef]:
+    """Return the nodes of a class, which are alike; none if its source is not known."""
     module = sys.modules.get(kind.__module__)
     methods = list(_methods(kind))
     if methods:
@@ -147,43 +169,33 @@ def _class_form(kind: type) -> bytes | None:
     elif module is not None and type(getattr(module, "__file__", None)) is str:
         filename, namespace, flags = str(module.__file__), vars(module), None
     else:
-        return None
+        return []
     for source in _sources(filename, namespace, flags, fresh=True):
-        forms = {
-            source_form(node)
+        nodes = [
+            node
             for node in source.classes.get(kind.__qualname__, ())
             if _describes(source, node, kind, methods)
-        }
-        if len(forms) == 1:
-            return forms.pop()
-    return None
+        ]
+        if len({source_form(node) for node in nodes}) == 1:
+            return nodes
+    return []
 
 
 def _methods(kind: type) -> Iterator[types.FunctionType]:
     """Give the functions that the body of a class defines."""
     for member in list(vars(kind).values()):
-        for function in _functions_of(member):
-            if function.__code__.co_qualname.rpartition(".")[0] == kind.__qualname__:
+        for function in functions_in(member):
+            if is_defined_in(kind, function):
                 yield function
 
 
-def _functions_of(member: Any) -> Iterator[types.FunctionType]:
-    candidates = [member]
-    if type(member) is property:
-        candidates = [member.fget, member.fset, member.fdel]
-    elif type(member) in {staticmethod, classmethod}:
-        candidates = [member.__func__]
-    elif type(member).__name__ == "cached_property":
-        candidates = [vars(member).get("func")]
-    for candidate in candidates:
-        inner = candidate
-        for _ in range(10):  # as deep as anyone decorates
-            if type(inner) is types.FunctionType:
-                yield inner
-            attributes = getattr(inner, "__dict__", None)
-            inner = attributes.get("__wrapped__") if type(attributes) is dict else None
-            if inner is None:
-                break
+def is_defined_in(kind: type, function: types.FunctionType) -> bool:
+    """Whether *function* stands in the body of the class *kind*."""
+    code = function.__code__
+    return (
+        code.co_qualname.rpartition(".")[0] == kind.__qualname__
+        and function.__globals__.get("__name__") == kind.__module__
+    )
 
 
 def _describes(
@@ -318,27 +330,20 @@ class _Source:
 
     def binding(self, body: list[ast.stmt], name: str) -> Binding | None:
         """Return what the statements of one scope say about *name*."""
-        forms: list[bytes] = []
-        values: list[ast.expr] = []
-        imported = None
+        touching: list[ast.stmt] = []
+        imports: list[tuple[int, str, str]] = []
         for statement in body:
-            touching = False
+            touched = False
             for part in _statements([statement]):
-                imported = import_of(part, name) or imported
-                touching = touching or name in touched_by(part)
-            if touching:
-                forms.append(source_form(statement))
-                if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value:
-                    values.append(statement.value)
-        if not forms and imported is None:
+                if (imported := import_of(part, name)) is not None:
+                    imports.insert(0, imported)
+                touched = touched or name in touched_by(part)
+            if touched:
+                touching.append(statement)
+        if not touching and not imports:
             return None
-        literal = None
-        if len(forms) == len(values) == 1:
-            try:
-                literal = ast.literal_eval(values[0])
-            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-                literal = None
-        return Binding(b"".join(forms) if forms else None, literal, imported)
+        forms = [source_form(statement, whole=True) for statement in touching]
+        return Binding(b"".join(forms) if forms else None, uses_of(touching), imports)
 
 
 def _start(node: ast.expr) -> tuple[int, int]:

@@ -15,11 +15,11 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from objcache.hashing.code import components
 
-__all__ = ["Project"]
+__all__ = ["Edit", "Project", "read_edits"]
 
 # Long before any test process began: a file that is older than the process is what was imported.
 # Each writing takes a later second, which is what linecache and the import look at.
@@ -30,22 +30,23 @@ class Project:
     """Modules below one directory.
 
     Args:
-        directory: where they are written.
+        directory: where they are written; what lies in `site-packages` there is installed.
     """
 
     def __init__(self, directory: pathlib.Path) -> None:
         self.directory = directory
+        self._path = [str(directory), str(directory / "site-packages")]
 
     @contextmanager
     def importable(self) -> Iterator[Project]:
         """Let its modules be imported in the block, without leaving anything behind."""
         before = sys.dont_write_bytecode
         sys.dont_write_bytecode = True
-        sys.path.insert(0, str(self.directory))
+        sys.path[:0] = self._path
         try:
             yield self
         finally:
-            sys.path.remove(str(self.directory))
+            sys.path[:] = [entry for entry in sys.path if entry not in self._path]
             sys.dont_write_bytecode = before
             self.unload()
 
@@ -84,11 +85,54 @@ class Project:
 
     def unload(self) -> None:
         """Forget all modules of the project."""
-        for name, module in list(sys.modules.items()):
-            if str(getattr(module, "__file__", "")).startswith(str(self.directory)):
+        own = {file.stem for entry in self._path for file in pathlib.Path(entry).glob("*")}
+        for name in list(sys.modules):
+            if name.partition(".")[0] in own:
                 del sys.modules[name]
 
     def parts(self, function: str = "pkg.main.f", **options: Any) -> dict[str, bytes]:
         """Import the module of *function* anew and return what the function depends on."""
         module, _, name = function.rpartition(".")
         return components(getattr(self.load(module), name), **options)
+
+
+class Edit(NamedTuple):
+    """One edit of `edits.txt`.
+
+    Attributes:
+        title: what is edited.
+        sources: the files of the project.
+        old: what is replaced.
+        new: what takes its place.
+        counts: whether `pkg.main.f` is another function then.
+    """
+
+    title: str
+    sources: dict[str, str]
+    old: str
+    new: str
+    counts: bool
+
+
+def read_edits() -> list[Edit]:
+    """Return the edits of `edits.txt`."""
+    text = pathlib.Path(__file__).with_name("edits.txt").read_text("utf-8")
+    return [_edit_of(part) for part in text.split("\n[[")[1:]]
+
+
+def _edit_of(text: str) -> Edit:
+    head, *lines = text.splitlines()
+    answer, _, title = head.partition("]] ")
+    sources: dict[str, list[str]] = {"pkg/__init__.py": [], "pkg/main.py": []}
+    file = sources["pkg/main.py"]
+    changes: dict[str, list[str]] = {"-| ": [], "+| ": []}
+    for line in lines:
+        if line[:3] in changes:
+            changes[line[:3]].append(line[3:])
+        elif line.startswith("--- "):
+            file = sources.setdefault(line[4:], [])
+        elif not changes["+| "]:
+            file.append(line)
+    old, new = ("\n".join(changes[sign]) for sign in changes)
+    files = {name: "\n".join((*content, "")) for name, content in sources.items()}
+    return Edit(title, files, old, new, answer == "counts")

@@ -176,4 +176,4 @@ def test_differences_are_named():
     before = outline(sp.csr_array(dense()))
     now = outline(sp.csr_array(dense().astype("f4")))
 
-    assert "m.dtype: 'float64' -> 'float32'" in differences(before, now, "m")
+    assert "m.dtype: float64 -> float32" in differences(before, now, "m")
