@@ -130,7 +130,10 @@ def _content(tag: bytes, content: Any) -> bytes:
 
 
 def _view(value: memoryview) -> bytes:
-    content = value if value.c_contiguous else memoryview(value.tobytes())
+    try:
+        content = value if value.c_contiguous else memoryview(value.tobytes())
+    except ValueError:
+        raise NoFormError from None
     flat = content.cast("B") if content.nbytes else b""
     return b"m" + _sequence(b"t", (value.format, value.shape)) + _content(b"b", flat)
 
@@ -367,7 +370,7 @@ def stand_in_of(value: Any) -> tuple[str, Any] | None:
             function = _registered.get(base)
             if function is not None:
                 return _name(kind), function(value)
-    if not isinstance(value, type):  # a class that defines it for its instances is itself a name
+    if not issubclass(kind, type):  # a class that defines it for its instances is itself a name
         # Not by getattr: a metaclass may answer whatever it is asked for.
         for base in kind.__mro__:
             own = base.__dict__.get("__objcache_key__")
@@ -385,11 +388,12 @@ def module_of(code: Any) -> Any:
     spawned calls it by another one.
     """
     module = code.__module__
-    return _script() if module in SCRIPTS else module
+    return _script(module) if module in SCRIPTS else module
 
 
-def _script() -> str:
-    main = sys.modules.get("__main__")
+def _script(module: str) -> str:
+    # By its own name: a spawned process that still imports the script has another `__main__`.
+    main = sys.modules.get(module) or sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None:  # python -m
         return str(spec.name)

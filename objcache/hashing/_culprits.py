@@ -53,6 +53,11 @@ def members_of(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     elif kind in {set, frozenset}:
         for member in value:
             yield f"{path}{{...}}", member
+    elif kind is memoryview:
+        try:
+            value.nbytes  # noqa: B018  # fails if it was released
+        except ValueError as error:
+            raise unkeyable(path, kind, str(error)) from None
     elif kind not in EXACT:
         yield from _parts_of(value, path)
 

@@ -10,7 +10,7 @@ import enum
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -169,18 +169,22 @@ class Reached:
     ) -> None:
         """Reach what a method may use of its own class: the code does not tell whose attribute."""
         owner = self._project.owner(function)
-        for kind in () if owner is None else owner.__mro__:
-            if not self._project.has(kind.__module__):
-                continue
+        kinds: Sequence[type] = () if owner is None else owner.__mro__
+        kinds = [kind for kind in kinds if self._project.has(kind.__module__)]
+        stored = {name for kind in kinds for name in _stored_by(kind)}
+        for kind in kinds:
             members = vars(kind)
             for name in sorted(names.attributes & members.keys()):
                 member, path = members[name], f"{kind.__qualname__}.{name}"
                 label = f"global `{self._qualified(kind.__module__, path)}`"
+                variable = _Variable(_module_of(kind), name, kind)
                 if is_code(member):
                     used[path] = identity(member)
                     self.reach(label, member, frozenset())
-                elif name not in names.stored:
-                    self._variable(label, member, _Variable(_module_of(kind), name, kind))
+                elif name in stored:  # not what it is now, but how it began
+                    self._made(label, (), self._project.making(*variable))
+                else:
+                    self._variable(label, member, variable)
 
     def _visit_class(self, kind: type) -> None:
         form, namespace, uses = normal_form(kind), _module_of(kind), class_uses(kind)
@@ -388,6 +392,13 @@ def _members_of(value: Any) -> list[Any]:
 def _module_of(kind: type) -> dict[str, Any]:
     module = sys.modules.get(kind.__module__)
     return {} if module is None else vars(module)
+
+
+def _stored_by(kind: type) -> Iterator[str]:
+    """Give the attributes that the methods of a class assign, of whatever."""
+    for member in list(vars(kind).values()):
+        for function in functions_in(member):
+            yield from names_of(function).stored
 
 
 def _members_that_count(kind: type, *, sourced: bool) -> dict[str, Any]:

@@ -41,11 +41,11 @@ def structure_of(value: Any) -> StandIn | None:
     handler = _BY_NAME.get(f"{kind.__module__}.{kind.__qualname__}")
     if handler is not None:
         return handler(value)
-    if isinstance(value, type):
+    if issubclass(kind, type):
         from objcache.hashing._functions import class_parts  # noqa: PLC0415
 
         return "class", class_parts(value)
-    if isinstance(value, enum.Enum):
+    if issubclass(kind, enum.Enum):
         # The private names are documented, and no member takes their place.
         return "enum", (_class_name(kind), value._name_, value._value_)
     for base in kind.__mro__:
@@ -187,7 +187,17 @@ _BY_NAME: Final[dict[str, Callable[[Any], StandIn | None]]] = {
     "builtins.classmethod_descriptor": _by_name,
     "builtins.method-wrapper": lambda value: ("method", (value.__name__, value.__self__)),
     "builtins.NotImplementedType": lambda _: ("NotImplemented", None),
-    "builtins.object": _refused,
+    **dict.fromkeys(
+        (
+            *("builtins.object", "builtins.super", "weakref.finalize", "weakref.ProxyType"),
+            *("weakref.CallableProxyType", "multiprocessing.connection.Connection"),
+            *("multiprocessing.shared_memory.SharedMemory", "asyncio.locks.Lock"),
+            *("asyncio.locks.Event", "asyncio.locks.Condition", "asyncio.locks.Semaphore"),
+            *("asyncio.locks.BoundedSemaphore", "asyncio.locks.Barrier", "asyncio.queues.Queue"),
+            *("asyncio.queues.LifoQueue", "asyncio.queues.PriorityQueue"),
+        ),
+        _refused,
+    ),
     "datetime.date": lambda value: ("date", (value.year, value.month, value.day)),
     "datetime.datetime": _datetime,
     "datetime.time": _time,

@@ -343,10 +343,12 @@ def test_attributes_that_a_class_changes_do_not_count(project):
     module = project.load()
     before = components(module.f), components(module.get)
     module.f(1)
-    after = components(module.f), components(module.get)
 
-    assert before[0] == after[0]
-    assert before[1].keys() == after[1].keys()
+    assert before == (components(module.f), components(module.get))
+    project.edit("made = 0", "made = 5")
+
+    assert before[0] != project.parts()
+    assert before[1] != project.parts("pkg.main.get")
 
 
 # -- edits while the process runs ----------------------------------------------------------------
@@ -461,6 +463,26 @@ def test_without_source_the_bytecode_counts():
     assert parts == components(executed(COMMENTED))
     for old, new in (("* 3", "* 4"), ("k=1", "k=2"), ("y + k", "y - k"), ("(x, 2)", "(x, 3)")):
         assert parts != components(executed(PLAIN.replace(old, new))), old
+
+
+def test_objects_without_source():
+    """What the functions in the attributes of an object use counts where no statement is known."""
+    source = """
+    class Step:
+        def __init__(self, run):
+            self.run = run
+    def h(x):
+        return x + 1
+    step = Step(lambda x: h(x))
+    steps = {"one": step}
+    def f(x):
+        return step.run(x), steps
+    """
+    parts = components(executed(source))
+
+    assert parts == components(executed(source))
+    for old, new in (("x + 1", "x + 2"), ("h(x))", "h(-x))"), ("= run", "= [run]")):
+        assert parts != components(executed(source.replace(old, new))), old
 
 
 def test_two_lambdas_of_one_line_without_source():

@@ -151,6 +151,26 @@ def test_bytecode_that_does_something_else(other):
     assert digest(bytecode_form(code)) != digest(bytecode_form(compiled(other)))
 
 
+def test_docstrings_do_not_shift_constants():
+    """Constants count by their values, whichever numbers the compiler has given them."""
+    plain, documented = (
+        compiled(f"def f(x):\n    {text}x.y('a')\n    return None") for text in ("", "'Doc.'\n    ")
+    )
+
+    assert plain.co_consts != documented.co_consts
+    assert bytecode_form(plain) == bytecode_form(documented)
+
+
+def test_lambdas_of_one_line_that_compile_alike(tmp_path):
+    """The columns tell lambdas of one line apart that compile to the same code."""
+    with Project(tmp_path).importable() as project:
+        project.write({"one.py": "f, g = (lambda x: x[1 + 1]), (lambda x: x[2])\n"})
+        module = project.load("one")
+        found = [normal_form(module.f), normal_form(module.g)]
+
+    assert [forms.form_of(f"f = lambda x: x[{index}]") for index in ("1 + 1", "2")] == found
+
+
 def test_inner_code_counts_in_bytecode():
     """The functions inside of a function are part of its bytecode, by name and by what they do."""
     sources = [

@@ -151,4 +151,4 @@ def test_differences_are_named():
     """What differs between two tensors is said in terms of tensors."""
     before, now = outline(torch.zeros(2, 3)), outline(torch.zeros(2, 3, dtype=torch.float64))
 
-    assert "x.dtype: 'float32' -> 'float64'" in differences(before, now, "x")
+    assert "x.dtype: float32 -> float64" in differences(before, now, "x")
