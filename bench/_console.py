@@ -6,10 +6,11 @@ Knows: results. Must not know: how they were measured.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import median
 from typing import Any
 
 from bench._losses import losses
-from bench._page import readable_ns, readable_ratio, verdict
+from bench._page import readable_bytes, readable_ns, readable_ratio, verdict
 from bench._targets import judge, row_ratio
 
 __all__ = ["print_results"]
@@ -25,7 +26,13 @@ def print_results(results: Mapping[str, Any]) -> None:
                 f"  {row['name']:<30}{readable_ns(row['median_ns']):>10}"
                 f"{readable_ns(row['p99_ns']):>10} p99{readable_ns(row['max_ns']):>10} max"
                 + (f"   {readable_ratio(times)}" if times else "")
+                + _bytes(row)
             )
+            for kind, found in row.get("others", {}).items():
+                print(
+                    f"    {kind:<28}{readable_ns(found['median_ns']):>10}"
+                    f"{readable_ns(found['p99_ns']):>10} p99{readable_ns(found['max_ns']):>10} max"
+                )
     print("\nwhat was asked")
     for judged in judge(results):
         if judged.measured is None and results["scope"] == "partial":
@@ -43,3 +50,16 @@ def print_results(results: Mapping[str, Any]) -> None:
         )
     for name, why in results["absent"].items():
         print(f"\nleft out: {name} ({why})")
+
+
+def _bytes(row: Mapping[str, Any]) -> str:
+    if "written_bytes" not in row:
+        return ""
+    given, written, others, grown, files = (
+        readable_bytes(median(row[f"{name}_bytes"]))
+        for name in ("given", "written", "others", "grown", "file")
+    )
+    return (
+        f"   a commit: {given} given, {written} written, {grown} grown; files {files}; "
+        f"others {others}/s"
+    )

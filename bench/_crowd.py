@@ -6,27 +6,16 @@ Knows: how they are started, and when they are let go. Must not know: what is me
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
-from bench._inputs import slow_answer
-from bench.engines import load_engines
+from bench.engines import Engine, Handle, load_engines
 
 __all__ = ["Answer", "Crowd", "Errand"]
 
 _PATIENCE_S: Final = 120.0
-
-
-class Errand(NamedTuple):
-    """What all of them do once: memoize in *directory* by *engine*, and ask `slow_answer(log)`."""
-
-    engine: str
-    directory: str
-    log: str
 
 
 class Answer(NamedTuple):
@@ -35,6 +24,21 @@ class Answer(NamedTuple):
     began_ns: int
     ended_ns: int
     result: Any
+
+
+class Errand(NamedTuple):
+    """What all of them do once.
+
+    Attributes:
+        engine: whose store is opened.
+        directory: where.
+        work: takes the open store, which it closes, the number of the process among them, and
+            what waits until all of them have come so far.
+    """
+
+    engine: str
+    directory: str
+    work: Callable[[Handle, int, Callable[[], object]], Answer]
 
 
 class Crowd:
@@ -50,9 +54,9 @@ class Crowd:
         self._barrier = context.Barrier(size)
         self._processes: list[BaseProcess] = []
         self._pipes: list[Connection] = []
-        for _ in range(size):
+        for rank in range(size):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_live, args=(theirs, self._barrier, engines))
+            process = context.Process(target=_live, args=(theirs, self._barrier, engines, rank))
             process.start()
             theirs.close()
             self._pipes.append(ours)
@@ -67,7 +71,7 @@ class Crowd:
         return [_received(pipe) for pipe in self._pipes]
 
     def close(self) -> None:
-        """Send all of them home."""
+        """Send all of them home; again is no error."""
         for pipe in self._pipes:
             pipe.close()  # each sees the end of its pipe
         for process in self._processes:
@@ -83,7 +87,7 @@ def _received(pipe: Connection) -> Any:
     return received
 
 
-def _live(pipe: Connection, barrier: Any, names: list[str]) -> None:
+def _live(pipe: Connection, barrier: Any, names: list[str], rank: int) -> None:
     engines = {engine.name: engine for engine in load_engines(names)[0]}
     pipe.send("ready")
     while True:
@@ -92,20 +96,12 @@ def _live(pipe: Connection, barrier: Any, names: list[str]) -> None:
         except EOFError:
             return
         try:
-            pipe.send(_run(errand, engines[errand.engine].open, barrier))
+            pipe.send(_run(errand, engines[errand.engine], barrier, rank))
         except Exception as error:  # noqa: BLE001  # raised by the one who asked
             barrier.abort()  # nobody waits for this one
             pipe.send(error)
             return
 
 
-def _run(errand: Errand, open_: Callable[[str], Any], barrier: Any) -> Answer:
-    # A module that decorates its functions opens the store and decorates while it is imported.
-    handle = open_(errand.directory)
-    memoized = handle.memoize(slow_answer)
-    barrier.wait(_PATIENCE_S)
-    began = perf_counter_ns()
-    result = memoized(errand.log)
-    ended = perf_counter_ns()
-    handle.close()
-    return Answer(began, ended, (os.getpid(), result))
+def _run(errand: Errand, engine: Engine, barrier: Any, rank: int) -> Answer:
+    return errand.work(engine.open(errand.directory), rank, lambda: barrier.wait(_PATIENCE_S))

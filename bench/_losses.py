@@ -16,7 +16,7 @@ from bench._targets import row_ratio
 __all__ = ["Loss", "losses"]
 
 _OURS: Final = "objcache-"
-_COMMIT: Final = "objcache-commit"
+_DURABLE: Final = ("objcache-commit", "objcache-checkpoint")
 _HOT: Final = "objcache-hot"
 
 
@@ -55,7 +55,7 @@ def losses(results: Mapping[str, Any]) -> Iterator[Loss]:
         for ours, theirs in itertools.product(rows, rows):
             if ours.startswith(_OURS) and not theirs.startswith(_OURS):
                 times = row_ratio(workload, ours, theirs)
-                if times is None or ours.startswith(_HOT if workload["writes"] else _COMMIT):
+                if times is None or ours.startswith(_HOT if workload["writes"] else _DURABLE):
                     continue
                 p99_times = rows[ours]["p99_ns"] / rows[theirs]["p99_ns"]
                 if times.median > 1 or p99_times > 1:

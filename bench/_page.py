@@ -6,14 +6,22 @@ Knows: results. Must not know: how they were measured.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any, Final
 
 from bench._losses import Loss, losses
 from bench._statistics import Ratio
 from bench._targets import Judged, bounds, judge, row_ratio
 
-__all__ = ["page", "readable_ns", "readable_ratio", "verdict"]
+__all__ = ["page", "readable_bytes", "readable_ns", "readable_ratio", "verdict"]
 
+_TRAFFIC: Final = {
+    "given per commit": "given_bytes",
+    "written per commit": "written_bytes",
+    "others, per second": "others_bytes",
+    "growth per commit": "grown_bytes",
+    "files at the end": "file_bytes",
+}
 _METHOD: Final = (
     (
         "All engines of a workload are open at the same time, in one process. They take turns: a "
@@ -77,6 +85,14 @@ def readable_ns(nanoseconds: float) -> str:
     return f"{nanoseconds:.0f} ns"
 
 
+def readable_bytes(size: float) -> str:
+    """Return a size with three digits and its unit."""
+    for unit, bytes_ in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(size) >= bytes_:
+            return f"{_three_digits(size / bytes_)} {unit}"
+    return f"{size:.0f} B"
+
+
 def readable_ratio(measured: Ratio) -> str:
     """Return a ratio with its spread."""
     low, high = _three_digits(measured.p10), _three_digits(measured.p90)
@@ -122,13 +138,14 @@ def _limits(results: Mapping[str, Any]) -> str:
         "Compare ratios, not times: another machine has other times.",
         (
             "**Rows with different durability do not do the same work.** `objcache-process` and "
-            "`limit-process` never flush: a power cut may cost them everything. diskcache flushes at "
-            "its checkpoints, the rows called commit flush every time. Each table says so beside each "
-            "row; a write that wins while it promises less has won nothing."
+            "`limit-process` never flush: a power cut may cost them everything. diskcache and "
+            "`objcache-checkpoint` flush at their checkpoints, `sqlite-full` and the rows called "
+            "commit every time. Each table says so beside each row; a write that wins while it "
+            "promises less has won nothing."
         ),
         (
-            "One process, one thread, one writer, but for the cold start. Nothing else here tells "
-            "what happens when several processes write."
+            "One process, one thread, one writer, but for the commits of several threads, the mix "
+            "of 8 processes and the cold start."
         ),
         (
             "10,000 entries of about 190 bytes, all of them in memory after the first touch: nothing "
@@ -147,7 +164,12 @@ def _limits(results: Mapping[str, Any]) -> str:
             "A 99th percentile of a row with few operations is close to its maximum; the tables give "
             "the number of operations."
         ),
-        "Threads of rocksdict and sqlitedict may work during the slices of others.",
+        (
+            "Threads of rocksdict, sqlitedict and `objcache-checkpoint` may work during the slices "
+            "of others; in the mix and in the disk traffic one engine is open at a time. A slice of "
+            "*set* is shorter than the time between two checkpoints: the median is of commits "
+            "between them, the disk traffic shows both."
+        ),
         *_noise(results),
     ]
     return f"## What not to conclude\n\n{_bullets(lines)}"
@@ -180,8 +202,9 @@ def _targets(results: Mapping[str, Any]) -> str:
         "## What was asked\n\n"
         "All of `objcache-process`, where no other row is named. The limit has the same durability; diskcache promises more "
         "after a power cut than `objcache-process`, which matters for *set*.\n"
-        "*Measured* is at the median of single operations, and decides; *whole slices* are the "
-        "times of all operations of a round together, with their outliers.\n\n"
+        "*Measured* is at the median of single operations, or at the 99th percentile where that is "
+        "named, and decides; *whole slices* are the times of all operations of a round together, "
+        "with their outliers.\n\n"
         + _table(("target", "asked", "measured", "result", "whole slices"), rows)
         + (
             f"\nHow many times faster than diskcache the limit itself is: {limits}. A library that "
@@ -233,6 +256,8 @@ def _workload(workload: Mapping[str, Any], engines: Mapping[str, Any]) -> str:
     head += ["operations"]
     head += ["a killed process loses", "a power cut loses"] if durable else []
     head += ["calls of the function"] if counted else []
+    traffic = any("written_bytes" in row for row in workload["rows"])
+    head += list(_TRAFFIC) if traffic else []
     rows = []
     for row in workload["rows"]:
         cells = [f"`{row['name']}`"]
@@ -246,8 +271,36 @@ def _workload(workload: Mapping[str, Any], engines: Mapping[str, Any]) -> str:
             cells += [engines[row["name"]]["killed"], engines[row["name"]]["power_cut"]]
         if counted:
             cells.append(", ".join(map(str, sorted(set(row["calls"])))))
+        if traffic:
+            cells += [readable_bytes(median(row[name])) for name in _TRAFFIC.values()]
         rows.append(cells)
-    return f"## {workload['title'].capitalize()}\n\n{workload['question']}\n\n{_table(head, rows)}"
+    table = _table(head, rows)
+    return f"## {workload['title'].capitalize()}\n\n{workload['question']}\n\n{table}{_others(workload)}"
+
+
+def _others(workload: Mapping[str, Any]) -> str:
+    """Return a table of each other kind of operation that was timed with those of the rows."""
+    kinds = dict.fromkeys(kind for row in workload["rows"] for kind in row.get("others", ()))
+    columns = ("median", "p90", "p99", "max")
+    tables = [
+        (
+            kind,
+            [
+                (
+                    f"`{row['name']}`",
+                    *(readable_ns(row["others"][kind][f"{column}_ns"]) for column in columns),
+                    f"{row['others'][kind]['operations']:,}",
+                )
+                for row in workload["rows"]
+                if kind in row["others"]
+            ],
+        )
+        for kind in kinds
+    ]
+    return "".join(
+        f"\n{kind.capitalize()}:\n\n{_table(('', *columns, 'operations'), rows)}"
+        for kind, rows in tables
+    )
 
 
 def _sizes(results: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench._inputs import SEED
 from bench._machine import describe_machine, describe_versions, load_average
-from bench._statistics import summary
+from bench._statistics import p99, summary
 from bench._timing import timer_cost_ns
 from bench.engines import Engine
 from bench.workloads import Subject, Workload
@@ -116,5 +116,6 @@ def _row(subject: Subject, slices: Sequence[Sequence[int]]) -> dict[str, Any]:
         **summary([taken for each in slices for taken in each])._asdict(),
         "round_medians_ns": [median(each) for each in slices],
         "round_means_ns": [fmean(each) for each in slices],
+        "round_p99s_ns": [p99(each) for each in slices],
         **subject.facts,
     }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from statistics import fmean, median, quantiles
 from typing import NamedTuple
 
-__all__ = ["Ratio", "Summary", "ratio", "summary"]
+__all__ = ["Ratio", "Summary", "p99", "ratio", "summary"]
 
 
 class Summary(NamedTuple):
@@ -43,6 +43,11 @@ def summary(taken_ns: Sequence[int]) -> Summary:
         max_ns=max(taken_ns),
         mean_ns=fmean(taken_ns),
     )
+
+
+def p99(taken_ns: Sequence[int]) -> float:
+    """Return the 99th percentile, interpolated between neighbours."""
+    return _hundredths(taken_ns)[98]
 
 
 def ratio(

@@ -12,11 +12,12 @@ from statistics import median
 from time import perf_counter_ns
 from typing import Any
 
-__all__ = ["time_calls", "time_pairs", "timer_cost_ns"]
+__all__ = ["time_calls", "time_pairs", "timer_cost_ns", "without_gc"]
 
 
 @contextmanager
-def _without_gc() -> Iterator[None]:
+def without_gc() -> Iterator[None]:
+    """Keep the garbage collector off inside the block."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -31,7 +32,7 @@ def time_calls(operation: Callable[[Any], object], arguments: Iterable[Any]) -> 
     clock = perf_counter_ns
     taken: list[int] = []
     append = taken.append
-    with _without_gc():
+    with without_gc():
         for argument in arguments:
             begun = clock()
             operation(argument)
@@ -46,7 +47,7 @@ def time_pairs(
     clock = perf_counter_ns
     taken: list[int] = []
     append = taken.append
-    with _without_gc():
+    with without_gc():
         for first, second in arguments:
             begun = clock()
             operation(first, second)

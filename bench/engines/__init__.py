@@ -9,22 +9,30 @@ import importlib
 from collections.abc import Iterable
 from typing import Final
 
+from bench.engines._engine import DISK as DISK
 from bench.engines._engine import HASH as HASH
 from bench.engines._engine import MAPPING as MAPPING
 from bench.engines._engine import MEMOIZE as MEMOIZE
 from bench.engines._engine import MEMOIZE_DICT as MEMOIZE_DICT
+from bench.engines._engine import PROCESSES as PROCESSES
 from bench.engines._engine import SHARED as SHARED
+from bench.engines._engine import THREADS as THREADS
+from bench.engines._engine import TRANSACTION as TRANSACTION
 from bench.engines._engine import Engine as Engine
 from bench.engines._engine import Handle as Handle
 from bench.engines._engine import Loss as Loss
 
 __all__ = [
+    "DISK",
     "ENGINE_NAMES",
     "HASH",
     "MAPPING",
     "MEMOIZE",
     "MEMOIZE_DICT",
+    "PROCESSES",
     "SHARED",
+    "THREADS",
+    "TRANSACTION",
     "Engine",
     "Handle",
     "Loss",
@@ -33,6 +41,7 @@ __all__ = [
 
 _MODULES: Final = {
     "objcache-process": "objcache",
+    "objcache-checkpoint": "objcache",
     "objcache-commit": "objcache",
     "objcache-hot": "objcache",
     "objcache-hot-shared": "objcache",
@@ -40,6 +49,7 @@ _MODULES: Final = {
     "limit-process": "limit",
     "limit-commit": "limit",
     "diskcache": "diskcache",
+    "sqlite-full": "sqlite",
     "sqlitedict": "sqlitedict",
     "rocksdict": "rocksdict",
     "shelve": "shelve",

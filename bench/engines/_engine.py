@@ -11,11 +11,15 @@ from enum import IntEnum
 from typing import Any, Final
 
 __all__ = [
+    "DISK",
     "HASH",
     "MAPPING",
     "MEMOIZE",
     "MEMOIZE_DICT",
+    "PROCESSES",
     "SHARED",
+    "THREADS",
+    "TRANSACTION",
     "Engine",
     "Handle",
     "Loss",
@@ -27,6 +31,10 @@ MEMOIZE: Final = "memoize"
 MEMOIZE_DICT: Final = "memoize a dict argument"
 SHARED: Final = "memoize for several processes"
 HASH: Final = "hash an argument"
+TRANSACTION: Final = "mapping with transactions"
+THREADS: Final = "mapping for several threads, flushed somehow"
+PROCESSES: Final = "mapping for several processes"
+DISK: Final = "mapping whose writes to the disk are counted"
 
 
 class Loss(IntEnum):
@@ -53,6 +61,7 @@ class Handle:
         put: store one value.
         delete: remove one key that exists.
         put_many: store a mapping in one transaction.
+        put_each: store a mapping entry by entry, in one transaction.
         items: iterate over all keys and values.
         memoize: wrap a function.
         map: the results of a memoized function for many arguments at once.
@@ -65,6 +74,7 @@ class Handle:
     put: Callable[[str, Any], object] = missing
     delete: Callable[[str], object] = missing
     put_many: Callable[[Mapping[str, Any]], object] = missing
+    put_each: Callable[[Mapping[str, Any]], object] = missing
     items: Callable[[], Iterable[tuple[str, Any]]] = missing
     memoize: Callable[[Callable[..., Any]], Callable[..., Any]] = missing
     map: Callable[[Any, Iterable[Any]], Sequence[Any]] = missing

@@ -11,7 +11,19 @@ from typing import Any
 
 import diskcache
 
-from bench.engines._engine import MAPPING, MEMOIZE, MEMOIZE_DICT, SHARED, Engine, Handle, Loss
+from bench.engines._engine import (
+    DISK,
+    MAPPING,
+    MEMOIZE,
+    MEMOIZE_DICT,
+    PROCESSES,
+    SHARED,
+    THREADS,
+    TRANSACTION,
+    Engine,
+    Handle,
+    Loss,
+)
 
 __all__ = ["ENGINES"]
 
@@ -35,6 +47,7 @@ def _open(directory: str) -> Handle:
         put=cache.__setitem__,
         delete=cache.__delitem__,
         put_many=put_many,
+        put_each=put_many,
         items=items,
         memoize=cache.memoize(),
     )
@@ -52,6 +65,8 @@ ENGINES = (
         loss=Loss.RECENT,
         faster_because="SQLite appends to a log and flushes at its checkpoints only",
         open=_open,
-        offers=frozenset({MAPPING, MEMOIZE, MEMOIZE_DICT, SHARED}),
+        offers=frozenset(
+            {MAPPING, TRANSACTION, THREADS, PROCESSES, DISK, MEMOIZE, MEMOIZE_DICT, SHARED}
+        ),
     ),
 )

@@ -14,7 +14,16 @@ from typing import Any
 
 import lmdb
 
-from bench.engines._engine import Engine, Handle, Loss
+from bench.engines._engine import (
+    DISK,
+    MAPPING,
+    PROCESSES,
+    THREADS,
+    TRANSACTION,
+    Engine,
+    Handle,
+    Loss,
+)
 
 __all__ = ["ENGINES"]
 
@@ -49,12 +58,17 @@ def _open(sync: bool, directory: str) -> Handle:  # noqa: FBT001  # bound by par
                 [(key.encode(), dumps(value, 5)) for key, value in entries.items()]
             )
 
+    def put_each(entries: Mapping[str, Any]) -> None:
+        with begin(write=True) as transaction:
+            for key, value in entries.items():
+                transaction.put(key.encode(), dumps(value, 5))
+
     def items() -> Iterator[tuple[str, Any]]:
         with begin() as transaction:
             for key, value in transaction.cursor():
                 yield key.decode(), loads(value)
 
-    return Handle(environment.close, get, find, put, delete, put_many, items)
+    return Handle(environment.close, get, find, put, delete, put_many, put_each, items)
 
 
 _BECAUSE = (
@@ -73,6 +87,7 @@ ENGINES = (
         loss=Loss.EVERYTHING,
         faster_because=_BECAUSE,
         open=partial(_open, False),
+        offers=frozenset({MAPPING, TRANSACTION, PROCESSES}),
     ),
     Engine(
         name="limit-commit",
@@ -83,6 +98,7 @@ ENGINES = (
         loss=Loss.NOTHING,
         faster_because=_BECAUSE,
         open=partial(_open, True),
-        slow={"set": 5, "delete": 5},
+        offers=frozenset({MAPPING, TRANSACTION, THREADS, DISK}),
+        slow={"set": 5, "delete": 5, "transaction": 5},
     ),
 )

@@ -1,4 +1,4 @@
-"""objcache: with and without a flush of every commit, with results in memory, and its hash alone.
+"""objcache: with each durability, with results in memory, and its hash alone.
 
 Knows: the public API of objcache. Must not know: anything below it.
 """
@@ -6,18 +6,22 @@ Knows: the public API of objcache. Must not know: anything below it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import objcache
 from bench._inputs import SECRET
 from bench.engines._engine import (
+    DISK,
     HASH,
     MAPPING,
     MEMOIZE,
     MEMOIZE_DICT,
+    PROCESSES,
     SHARED,
+    THREADS,
+    TRANSACTION,
     Engine,
     Handle,
     Loss,
@@ -36,6 +40,12 @@ def _map(memoized: Any, arguments: Iterable[Any]) -> Sequence[Any]:
 
 def _open(durability: str, directory: str) -> Handle:
     store = objcache.Store(os.path.join(directory, "store"), durability=durability, secret=SECRET)
+
+    def put_each(entries: Mapping[str, Any]) -> None:
+        with store.transaction() as transaction:
+            for key, value in entries.items():
+                transaction[key] = value
+
     return Handle(
         close=store.close,
         get=store.__getitem__,
@@ -43,6 +53,7 @@ def _open(durability: str, directory: str) -> Handle:
         put=store.__setitem__,
         delete=store.__delitem__,
         put_many=store.set_many,
+        put_each=put_each,
         items=store.items,
         memoize=store.memoize,
         map=_map,
@@ -59,6 +70,7 @@ def _hash(_directory: str) -> Handle:
 
 
 _DISTRIBUTIONS: Final = ("objcache", "lmdb", "blake3")
+_KEEPS: Final = frozenset({MAPPING, TRANSACTION, PROCESSES, DISK})
 _SAME_CODE: Final = "it runs the code of objcache-process"
 
 ENGINES = (
@@ -72,7 +84,19 @@ ENGINES = (
         loss=Loss.EVERYTHING,
         faster_because="",
         open=partial(_open, "process"),
-        offers=frozenset({MAPPING, MEMOIZE, MEMOIZE_DICT, SHARED}),
+        offers=_KEEPS | {MEMOIZE, MEMOIZE_DICT, SHARED},
+    ),
+    Engine(
+        name="objcache-checkpoint",
+        distributions=_DISTRIBUTIONS,
+        settings="`objcache.Store(path, secret=...)`: the default durability. A commit is not "
+        "flushed; a thread makes a checkpoint a second after the first of them, or after 64 MiB.",
+        killed="nothing",
+        power_cut="the commits since the last checkpoint, of a second or 64 MiB at most",
+        loss=Loss.RECENT,
+        faster_because=_SAME_CODE,
+        open=partial(_open, "checkpoint"),
+        offers=_KEEPS | {THREADS, MEMOIZE, MEMOIZE_DICT},
     ),
     Engine(
         name="objcache-commit",
@@ -84,8 +108,8 @@ ENGINES = (
         loss=Loss.NOTHING,
         faster_because=_SAME_CODE,
         open=partial(_open, "commit"),
-        offers=frozenset({MAPPING, MEMOIZE, MEMOIZE_DICT}),
-        slow={"set": 5, "delete": 5, "memo_miss": 5},
+        offers=_KEEPS | {THREADS, MEMOIZE, MEMOIZE_DICT},
+        slow={"set": 5, "delete": 5, "transaction": 5, "memo_miss": 5, "mix": 5},
     ),
     Engine(
         name="objcache-hot",

@@ -10,8 +10,11 @@ from typing import Final
 from bench.workloads import (
     argument_keys,
     batch,
+    classic_mix,
     cold_start,
+    commits,
     delete,
+    disk_traffic,
     get_hit,
     get_miss,
     import_time,
@@ -21,6 +24,7 @@ from bench.workloads import (
     memo_miss,
     open_store,
     set_one,
+    transaction,
 )
 from bench.workloads._workload import Subject as Subject
 from bench.workloads._workload import Workload as Workload
@@ -33,7 +37,11 @@ WORKLOADS: Final[tuple[Workload, ...]] = (
     *get_miss.WORKLOADS,
     *set_one.WORKLOADS,
     *delete.WORKLOADS,
+    *transaction.WORKLOADS,
     *batch.WORKLOADS,
+    *commits.WORKLOADS,
+    *classic_mix.WORKLOADS,
+    *disk_traffic.WORKLOADS,
     *iterate.WORKLOADS,
     *memo_hit.WORKLOADS,
     *memo_miss.WORKLOADS,

@@ -15,7 +15,15 @@ from typing import Any, ClassVar, Final
 from bench._inputs import ABSENT_KEYS, ENTRIES, KEYS, VALUES, chosen
 from bench.engines import MAPPING, Engine, Handle
 
-__all__ = ["Mapped", "Subject", "Workload", "filled", "filled_handle", "new_directory"]
+__all__ = [
+    "Mapped",
+    "Subject",
+    "Workload",
+    "file_bytes",
+    "filled",
+    "filled_handle",
+    "new_directory",
+]
 
 _FILL: Final = 1000
 
@@ -125,6 +133,15 @@ def filled_handle(engine: Engine, directory: str) -> Handle:
         assert handle.find(ABSENT_KEYS[index]) is None, engine.name
     assert sum(1 for _ in handle.items()) == ENTRIES, engine.name
     return handle
+
+
+def file_bytes(directory: str) -> int:
+    """Return how much of the disk the files take; sparse files count what is written."""
+    return sum(
+        os.stat(os.path.join(root, name)).st_blocks * 512
+        for root, _, names in os.walk(directory)
+        for name in names
+    )
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from bench._inputs import KEYS, chosen
 from bench._timing import time_calls
 from bench.engines import Engine
-from bench.workloads._workload import Subject, Workload, filled
+from bench.workloads._workload import Subject, Workload, file_bytes, filled
 
 __all__ = ["WORKLOADS", "OpenStore"]
 
@@ -39,16 +38,7 @@ class OpenStore(Workload):
             keys = [KEYS[index] for index in chosen(self.name, round_, self.operations)]
             return time_calls(open_read_close, keys)
 
-        return Subject(engine.name, measure, facts={"disk_bytes": _disk_bytes(directory)})
-
-
-def _disk_bytes(directory: str) -> int:
-    """Return how much of the disk the files take; sparse files count what is written."""
-    return sum(
-        os.stat(os.path.join(root, name)).st_blocks * 512
-        for root, _, names in os.walk(directory)
-        for name in names
-    )
+        return Subject(engine.name, measure, facts={"disk_bytes": file_bytes(directory)})
 
 
 WORKLOADS = (OpenStore(),)

@@ -4,12 +4,17 @@ Knows: lmdb (nobody else imports it), files, locks, fork. Must not know: keys, r
 Read docs/design/concurrency.md first: the rules I1 to I9 that the comments cite.
 """
 
-from objcache.engine._environment import DEFAULT_MAP_BYTES as DEFAULT_MAP_BYTES
+from objcache.engine._checkpoint_file import Restored as Restored
 from objcache.engine._environment import Environment as Environment
-from objcache.engine._environment import sync_directory as sync_directory
 from objcache.engine._faults import EngineFault as EngineFault
 from objcache.engine._files import FILE_NAME as FILE_NAME
+from objcache.engine._files import sync_directory as sync_directory
+from objcache.engine._opening import DEFAULT_MAP_BYTES as DEFAULT_MAP_BYTES
 from objcache.engine._pulse import Pulse as Pulse
+from objcache.engine._registry import (
+    DEFAULT_CHECKPOINT_INTERVAL_S as DEFAULT_CHECKPOINT_INTERVAL_S,
+)
+from objcache.engine._registry import DEFAULT_DURABILITY as DEFAULT_DURABILITY
 from objcache.engine._registry import DURABILITIES as DURABILITIES
 from objcache.engine._registry import close_session as close_session
 from objcache.engine._registry import compact as compact
@@ -21,6 +26,8 @@ from objcache.engine._transactions import Transaction as Transaction
 from objcache.engine._transactions import WriteTransaction as WriteTransaction
 
 __all__ = [
+    "DEFAULT_CHECKPOINT_INTERVAL_S",
+    "DEFAULT_DURABILITY",
     "DEFAULT_MAP_BYTES",
     "DURABILITIES",
     "FILE_NAME",
@@ -29,6 +36,7 @@ __all__ = [
     "JoinedSession",
     "Pulse",
     "ReadSnapshot",
+    "Restored",
     "Session",
     "Transaction",
     "WriteTransaction",

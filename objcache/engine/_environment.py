@@ -9,44 +9,28 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final, NamedTuple
+from contextlib import contextmanager, nullcontext
+from typing import TypeVar
 
 import lmdb
 
-from objcache.clock import Clock
+from objcache.engine._checkpoint_file import Restored
+from objcache.engine._checkpoints import CHECKPOINT_LOCK_NAME
+from objcache.engine._combining import WriteQueue
+from objcache.engine._durability import Durability
 from objcache.engine._faults import fault_kind, translated
-from objcache.engine._files import FileLock
+from objcache.engine._files import FileLock, sync_directory
 from objcache.engine._inherited import Inherited
 from objcache.engine._members import Members
+from objcache.engine._opening import Options, create, lmdb_open, open_largest_map
 from objcache.engine._pulse import Pulse
-from objcache.engine._transactions import FORKED, ReadSnapshot, WriteTransaction
+from objcache.engine._recovery import recover, refuse_unrecovered
+from objcache.engine._transactions import FORKED, ReadSnapshot, Transaction, WriteTransaction
 from objcache.errors import StoreBusyError, StoreClosedError
 
-__all__ = ["DEFAULT_MAP_BYTES", "Environment", "Options"]
+__all__ = ["Environment"]
 
-DEFAULT_MAP_BYTES: Final = 1 << 40
-"""Address space, not disk: the file is only as long as what was written."""
-
-_SMALLEST_MAP_BYTES: Final = 1 << 20
-_MAX_READERS: Final = 2048
-
-
-class Options(NamedTuple):
-    """How a file is opened; shared by all sessions of a process on it."""
-
-    directory: str
-    file: str
-    durability: str
-    map_bytes: int
-    shared: bool
-    lockable: bool
-    clock: Clock
-
-    @property
-    def file_mode(self) -> int:
-        """The mode of new files."""
-        return 0o660 if self.shared else 0o600
+T = TypeVar("T")
 
 
 class Environment:
@@ -66,12 +50,15 @@ class Environment:
         "_inherited",
         "_opened_identity",
         "_opening",
+        "durability",
         "map_bytes",
         "members",
         "open_write",
         "options",
         "pulse",
+        "queue",
         "references",
+        "restored",
         "users",
         "write_lock",
         "writers",
@@ -87,6 +74,9 @@ class Environment:
         self.writers: FileLock | None = None
         self._opening = threading.RLock()
         self.members = Members()
+        self.queue = WriteQueue(self)
+        self.durability = Durability(self)
+        self.restored: Restored | None = None
         self._inherited: Inherited | None = None
         self._handle: lmdb.Environment | None = None
         # Read by who remembers what it has read; None until then, and after the file was replaced.
@@ -115,18 +105,45 @@ class Environment:
     # -- opening and closing -----------------------------------------------------------------
 
     def _open(self) -> None:
-        if self.options.lockable:
-            self.users = self._file_lock("users.lock")
-            self.writers = self._file_lock("writers.lock")
-            self.users.acquire(exclusive=False, timeout_s=None)
+        options = self.options
+        if not options.lockable:
+            refuse_unrecovered(options.directory, options.file)
+            self._open_handle()
+            return
+        self.users = self.file_lock("users.lock")
+        self.writers = self.file_lock("writers.lock")
+        # Nobody makes a checkpoint, or opens the store, while it may be put back to one.
+        guard = self.file_lock(CHECKPOINT_LOCK_NAME)
         try:
-            self._handle = self._open_handle()
-        except lmdb.Error as fault:
-            self._close_locks()
-            raise translated(fault, self.options.directory, self.map_bytes) from fault
+            guard.acquire(exclusive=True, timeout_s=None)
+            if self.users.try_exclusive():
+                restored = recover(options.directory, options.file, options.file_mode)
+                self.restored = restored or self.restored
+                if not os.path.exists(options.file):
+                    create(options)
+            else:
+                self.users.acquire(exclusive=False, timeout_s=None)
+            self._open_handle()
+            self.users.acquire(exclusive=False, timeout_s=None)
         except BaseException:
             self._close_locks()
             raise
+        finally:
+            guard.close()
+        try:
+            self.durability.opened()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_handle(self) -> None:
+        inherited, self._inherited = self._inherited, None
+        try:
+            with inherited.replaced() if inherited is not None else nullcontext():
+                self._handle, self.map_bytes = open_largest_map(self.options, self.map_bytes)
+        except lmdb.Error as fault:
+            self._inherited = inherited
+            raise self.translated(fault) from fault
         self._handle.reader_check()
         self._end_pulse()
         self._opened_identity = self.identity()
@@ -137,46 +154,11 @@ class Environment:
             self.pulse.end()
             self.pulse = None
 
-    def _file_lock(self, name: str) -> FileLock:
+    def file_lock(self, name: str) -> FileLock:
+        """Return the lock file *name* beside the file, opened."""
         directory = self.options.directory
         path = os.path.join(directory, name)
         return FileLock(path, directory, self.options.clock, self.options.file_mode)
-
-    def _open_handle(self) -> lmdb.Environment:
-        if self._inherited is None:
-            return self._open_largest_map()
-        with self._inherited.replaced():
-            handle = self._open_largest_map()
-        self._inherited = None
-        return handle
-
-    def _open_largest_map(self) -> lmdb.Environment:
-        while True:
-            try:
-                return self._lmdb_open()
-            except lmdb.MemoryError:
-                # Under `ulimit -v` there is less address space than the map we would like.
-                if self.map_bytes // 2 < _SMALLEST_MAP_BYTES:
-                    raise
-                self.map_bytes //= 2
-
-    def _lmdb_open(self) -> lmdb.Environment:
-        options = self.options
-        # I9: never writemap; sync=False only where the user chose to lose all in a power cut.
-        return lmdb.open(
-            options.file,
-            subdir=False,
-            map_size=self.map_bytes,
-            max_readers=_MAX_READERS,
-            max_dbs=0,
-            max_spare_txns=0,
-            sync=options.durability != "process",
-            metasync=options.durability != "process",
-            mode=options.file_mode,
-            readonly=not options.lockable,
-            lock=options.lockable,
-            lib_version=0,
-        )
 
     def _reopened(self) -> lmdb.Environment:
         with self._opening:
@@ -197,19 +179,34 @@ class Environment:
         if joined is not None and joined.owner == threading.get_ident():
             yield
             return
-        with self.write_lock:
+        with self.holding_writes():
             yield
+
+    @contextmanager
+    def holding_writes(self) -> Iterator[None]:
+        """Hold the right to write in this process; then let those go on who wait for it."""
+        lock = self.write_lock
+        lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+            self.queue.pass_on()
 
     def close(self) -> None:
         """Close the file, within `between_writes`; what is open ends."""
         if self.open_write is not None:
             self.open_write.end("its store was closed")
         self.members.end_snapshots("its store was closed")
-        if self._handle is not None:
-            self._handle.close()
-            self._handle = None
-        self._end_pulse()
-        self._close_locks()
+        try:
+            if self._handle is not None:
+                self.durability.close()
+        finally:
+            if self._handle is not None:
+                self._handle.close()
+                self._handle = None
+            self._end_pulse()
+            self._close_locks()
 
     def _close_locks(self) -> None:
         for lock in (self.users, self.writers):
@@ -227,6 +224,8 @@ class Environment:
         self.members.after_fork_in_child()
         self.members.end_snapshots(FORKED)
         self._close_locks()
+        self.queue = WriteQueue(self)
+        self.durability.after_fork_in_child()
         if self._handle is not None:
             self._inherited = Inherited(self._handle)
             self._handle = None
@@ -238,7 +237,7 @@ class Environment:
         """Give each session the `begin` of the state we are in now."""
         self.members.rewire(self.begin_function)
 
-    def begin_function(self) -> Callable[[], lmdb.Transaction[bytes]]:
+    def begin_function(self) -> Callable[[], Transaction]:
         """Return the function that begins a read in the state we are in now."""
         if self._handle is None:
             return self._begin_reopened
@@ -246,10 +245,10 @@ class Environment:
             return self._begin_joined
         return self._handle.begin
 
-    def _begin_reopened(self) -> lmdb.Transaction[bytes]:
+    def _begin_reopened(self) -> Transaction:
         return self._reopened().begin()
 
-    def _begin_joined(self) -> lmdb.Transaction[bytes]:
+    def _begin_joined(self) -> Transaction:
         joined = self.open_write
         if joined is not None and joined.owner == threading.get_ident():
             return joined.current()
@@ -268,10 +267,10 @@ class Environment:
         table, the file was swapped by `compact` between two calls.
         """
         if isinstance(fault, lmdb.MapResizedError):
-            with self.write_lock:
+            with self.holding_writes():
                 # I3: this ends the snapshots of this process; better than reading beyond the map.
                 self.members.end_snapshots("another process enlarged the store")
-                self.handle.set_mapsize(0)
+                self._enlarge()
                 self.map_bytes = int(self.handle.info()["map_size"])
             return
         if isinstance(fault, lmdb.ReadersFullError) and self.handle.reader_check() > 0:
@@ -311,14 +310,46 @@ class Environment:
                         writers.release()
         finally:
             lock.release()
+            self.queue.pass_on()
 
-    def begin_write(self, parent: lmdb.Transaction[bytes] | None = None) -> lmdb.Transaction[bytes]:
-        """Begin a write transaction; the caller holds `writing`."""
+    def begin_write(self, parent: Transaction | None = None, wanted_bytes: int = 0) -> Transaction:
+        """Begin a write transaction; the caller holds `writing`.
+
+        Raises:
+            PoisonedStoreError: an earlier flush has failed.
+        """
+        if parent is None:
+            return self.durability.begin_write(wanted_bytes)
+        return self.begin_plain(parent)
+
+    def begin_plain(self, parent: Transaction | None = None) -> Transaction:
+        """Begin a write transaction, whatever a power cut would make of it."""
         try:
             return self.handle.begin(parent=parent, write=True)
         except lmdb.MapResizedError:
-            self.handle.set_mapsize(0)
+            self._enlarge()
             return self.handle.begin(parent=parent, write=True)
+
+    def write_once(self, function: Callable[[Transaction], T], wanted_bytes: int = 0) -> T:
+        """Return what *function* did in a transaction of its own; the caller holds `writing`."""
+        try:
+            transaction = self.begin_write(wanted_bytes=wanted_bytes)
+            try:
+                result = function(transaction)
+                transaction.commit()
+            except BaseException:
+                # The traceback keeps the transaction alive, and it the writers' mutex.
+                transaction.abort()
+                raise
+        except lmdb.Error as fault:
+            raise self.durability.failed(fault, wanted_bytes or None) from fault
+        return result
+
+    def _enlarge(self) -> None:
+        """Adopt the map that another process has enlarged; the caller holds `write_lock`."""
+        checkpoints = self.durability.checkpoints
+        with checkpoints.enlarging() if checkpoints is not None else nullcontext():
+            self.handle.set_mapsize(0)
 
     # -- the whole file ----------------------------------------------------------------------
 
@@ -346,6 +377,7 @@ class Environment:
     def replace_file(self, fresh: str) -> None:
         """Put the file *fresh* in the place of this one, within `alone`."""
         handle = self.handle
+        self.durability.replacing()
         self._handle = None
         self.rewire()  # readers wait in `_reopened` until we are done
         try:
@@ -353,16 +385,8 @@ class Environment:
             os.rename(fresh, self.options.file)
             sync_directory(self.options.directory)
         finally:
-            self._handle = self._lmdb_open()
+            self._handle = lmdb_open(self.options, self.map_bytes)
+            self.durability.replaced()
             self._end_pulse()
             self._opened_identity = self.identity()
             self.rewire()
-
-
-def sync_directory(directory: str) -> None:
-    """Make the names in *directory* durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

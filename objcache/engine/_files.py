@@ -19,12 +19,23 @@ from objcache.errors import (
     UntrustedStoreError,
 )
 
-__all__ = ["FILE_NAME", "FileLock", "check_filesystem", "check_trust", "filesystem_of", "prepare"]
+__all__ = [
+    "FILE_NAME",
+    "LOCK_SUFFIX",
+    "FileLock",
+    "check_filesystem",
+    "check_trust",
+    "filesystem_of",
+    "prepare",
+    "sync_directory",
+]
 
 FILE_NAME: Final = "store.lmdb"
 """Not lmdb's own `data.mdb`: a plain `lmdb.open(directory)` must not write to a store."""
 
-_LOCK_SUFFIX: Final = "-lock"
+LOCK_SUFFIX: Final = "-lock"
+"""What lmdb calls its lock file."""
+
 _FIRST_WAIT_S: Final = 0.0005
 _LONGEST_WAIT_S: Final = 0.02
 
@@ -58,6 +69,7 @@ def prepare(directory: str, *, create: bool, shared: bool) -> str:
         if parent:
             os.makedirs(parent, exist_ok=True)
         os.mkdir(directory, 0o770 if shared else 0o700)
+        sync_directory(parent or os.curdir)
     except FileExistsError:
         pass
     except OSError as error:
@@ -72,7 +84,7 @@ def check_trust(directory: str) -> None:
         UntrustedStoreError: naming the command that mends it.
     """
     user = os.geteuid()
-    names = (FILE_NAME, FILE_NAME + _LOCK_SUFFIX)
+    names = (FILE_NAME, FILE_NAME + LOCK_SUFFIX)
     for path in (directory, *(os.path.join(directory, name) for name in names)):
         try:
             status = os.stat(path)
@@ -182,6 +194,14 @@ class FileLock:
             else:
                 return
 
+    def try_exclusive(self) -> bool:
+        """Take the lock for oneself if nobody else has it; return whether that was so."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def release(self) -> None:
         """Release the lock."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
@@ -189,3 +209,12 @@ class FileLock:
     def close(self) -> None:
         """Close the file; in the process that holds the lock this releases it."""
         os.close(self._descriptor)
+
+
+def sync_directory(directory: str) -> None:
+    """Make the names in *directory* durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

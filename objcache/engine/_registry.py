@@ -10,14 +10,24 @@ import threading
 from typing import Final
 
 from objcache.clock import SYSTEM_CLOCK, Clock
-from objcache.engine._environment import DEFAULT_MAP_BYTES, Environment, Options
+from objcache.engine._environment import Environment
 from objcache.engine._files import check_filesystem, check_trust, prepare
+from objcache.engine._opening import DEFAULT_MAP_BYTES, Options
 from objcache.engine._session import Session
 from objcache.errors import StoreConflictError, StoreError
 
-__all__ = ["DURABILITIES", "close_session", "compact", "open_session"]
+__all__ = [
+    "DEFAULT_CHECKPOINT_INTERVAL_S",
+    "DEFAULT_DURABILITY",
+    "DURABILITIES",
+    "close_session",
+    "compact",
+    "open_session",
+]
 
-DURABILITIES: Final = ("commit", "process")
+DURABILITIES: Final = ("commit", "checkpoint", "process")
+DEFAULT_DURABILITY: Final = "commit"
+DEFAULT_CHECKPOINT_INTERVAL_S: Final = 1.0
 
 _environments: dict[tuple[int, int], Environment] = {}
 # Taken after the right to write, never before it: a transaction may open another store, or fork.
@@ -27,7 +37,8 @@ _lock = threading.RLock()
 def open_session(
     directory: str,
     *,
-    durability: str = "commit",
+    durability: str = DEFAULT_DURABILITY,
+    checkpoint_interval_s: float = DEFAULT_CHECKPOINT_INTERVAL_S,
     map_bytes: int | None = None,
     create: bool = True,
     readonly: bool = False,
@@ -41,6 +52,7 @@ def open_session(
     Args:
         directory: an absolute path.
         durability: one of `DURABILITIES`.
+        checkpoint_interval_s: at most so long after a commit there is a checkpoint.
         map_bytes: the bound of the file's size; None is `DEFAULT_MAP_BYTES`.
         create: make the store where there is none; ignored when *readonly*.
         readonly: refuse every write of this session.
@@ -64,13 +76,32 @@ def open_session(
     if not writable and not readonly:
         raise StoreError(f"no permission to write to {directory!r}; open it with readonly=True")
     options = Options(
-        directory, file, durability, map_bytes or DEFAULT_MAP_BYTES, shared, writable, clock
+        directory=directory,
+        file=file,
+        durability=durability,
+        map_bytes=map_bytes or DEFAULT_MAP_BYTES,
+        shared=shared,
+        lockable=writable,
+        checkpoint_interval_s=checkpoint_interval_s,
+        clock=clock,
     )
     with _lock:
         environment = _shared_environment(options, bounded=map_bytes is not None)
+        if not readonly:
+            _take_part(environment)
         session = Session(environment, readonly=readonly, timeout_s=timeout_s)
         environment.references += 1
         return session
+
+
+def _take_part(environment: Environment) -> None:
+    try:
+        environment.durability.take_part()
+    except BaseException:
+        if environment.references == 0:
+            _environments.pop(environment.identity(), None)
+            environment.close()
+        raise
 
 
 def _shared_environment(options: Options, *, bounded: bool) -> Environment:

@@ -130,18 +130,28 @@ class Session:
         if self._guarded or (joined is not None and joined.owner == get_ident()):
             self.write(lambda transaction: transaction.put(engine_key, record), brief=True)
             return
-        with environment.write_lock:
+        lock = environment.write_lock
+        # Who has just let the lock go would get it again before those who wait for it wake.
+        if environment.queue.waiting or not lock.acquire(blocking=False):
+            environment.queue.write(
+                lambda transaction: transaction.put(engine_key, record), len(record)
+            )
+            return
+        try:
+            transaction = environment.begin_write(wanted_bytes=len(record))
             try:
-                transaction = environment.begin_write()
-                try:
-                    transaction.put(engine_key, record)
-                    transaction.commit()
-                except BaseException:
-                    # The traceback keeps the transaction alive, and it the writers' mutex.
-                    transaction.abort()
-                    raise
-            except EngineFault as fault:
-                raise environment.translated(fault, len(record)) from fault
+                transaction.put(engine_key, record)
+                transaction.commit()
+            except BaseException:
+                # The traceback keeps the transaction alive, and it the writers' mutex.
+                transaction.abort()
+                raise
+        except EngineFault as fault:
+            raise environment.durability.failed(fault, len(record)) from fault
+        finally:
+            lock.release()
+            if environment.queue.waiting:
+                environment.queue.pass_on()
 
     def write(self, function: Callable[[lmdb.Transaction[bytes]], T], *, brief: bool = False) -> T:
         """Return what *function* did in one write transaction, committed; rolled back if it raised.
@@ -155,18 +165,11 @@ class Session:
         joined = environment.open_write
         if joined is not None and joined.owner == get_ident():
             return self._write_joined(joined, function)
+        waiting = environment.queue.waiting or environment.write_lock.locked()
+        if brief and waiting and self.timeout_s is None:
+            return environment.queue.write(function)
         with environment.writing(self.timeout_s, brief=brief):
-            try:
-                transaction = environment.begin_write()
-                try:
-                    result = function(transaction)
-                    transaction.commit()
-                except BaseException:
-                    transaction.abort()
-                    raise
-            except EngineFault as fault:
-                raise environment.translated(fault) from fault
-        return result
+            return environment.write_once(function)
 
     def _write_joined(
         self, joined: WriteTransaction, function: Callable[[lmdb.Transaction[bytes]], T]
@@ -213,7 +216,7 @@ class Session:
         try:
             transaction.commit()
         except EngineFault as fault:
-            error = self.environment.translated(fault)
+            error = self.environment.durability.failed(fault)
             opened.end(f"it was rolled back: {error}")
             raise error from fault
         opened.end("it was committed")
@@ -248,13 +251,28 @@ class Session:
     # -- the whole file ----------------------------------------------------------------------
 
     def sync(self) -> None:
-        """Flush all that was committed to the disk. Cost: one fdatasync."""
+        """Flush all that was committed to the disk.
+
+        Raises:
+            PoisonedStoreError: that failed, now or before.
+
+        Cost: one flush; two where it is a checkpoint.
+        """
         if self.closed:
             raise StoreClosedError(self.directory)
-        try:
-            self.environment.handle.sync(True)  # lmdb's own "force"
-        except EngineFault as fault:
-            raise self.environment.translated(fault) from fault
+        self.environment.durability.sync()
+
+    def durable_up_to(self) -> int:
+        """Return the last transaction that a power cut of this moment would leave."""
+        if self.closed:
+            raise StoreClosedError(self.directory)
+        return self.environment.durability.durable_up_to()
+
+    def wait_durable(self, timeout_s: float | None) -> bool:
+        """Wait until what this process has committed is durable; return whether it is."""
+        if self.closed:
+            raise StoreClosedError(self.directory)
+        return self.environment.durability.wait(timeout_s)
 
 
 class JoinedSession:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from objcache.engine import Session
+from objcache.engine import Restored, Session
 from objcache.engine.stats import Reader, stats_of
 from objcache.keys import decode_key
 from objcache.store._counters import length_of, namespace_counts
@@ -29,6 +29,10 @@ class StoreStats(NamedTuple):
         last_transaction_id: counts the commits of all processes.
         readers: open read transactions of all processes; one that stays keeps replaced pages.
         oldest_reader_age: commits since the oldest open read began; 0 where there is none.
+        durable_up_to: the last transaction that a power cut of this moment would leave.
+        restored: what this process found when it opened the store: the checkpoint that it was
+            put back to because the machine had gone down, and the last transaction after it
+            that has left a trace; None if nothing was to do.
     """
 
     path: str
@@ -41,6 +45,8 @@ class StoreStats(NamedTuple):
     last_transaction_id: int
     readers: tuple[Reader, ...]
     oldest_reader_age: int
+    durable_up_to: int
+    restored: Restored | None
 
 
 def stats_of_store(session: Session, durability: str) -> StoreStats:
@@ -59,6 +65,8 @@ def stats_of_store(session: Session, durability: str) -> StoreStats:
         last_transaction_id=engine.last_transaction_id,
         readers=engine.readers,
         oldest_reader_age=0 if oldest is None else engine.last_transaction_id - oldest,
+        durable_up_to=session.durable_up_to(),
+        restored=session.environment.restored,
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from objcache.clock import SYSTEM_CLOCK, Clock
 from objcache.engine import (
+    DEFAULT_CHECKPOINT_INTERVAL_S,
     DURABILITIES,
     FILE_NAME,
     close_session,
@@ -125,9 +126,13 @@ class Store(PlacedWriter[K, V]):
 
     Args:
         path: the directory; made with mode 0700 if missing.
-        durability: `"commit"`: a commit survives a power cut (one or two fsyncs each);
-            `"process"`: it survives the death of the process only, a power cut may leave
-            the file unreadable: for what can be computed again.
+        durability: what a power cut loses; the death of the process loses nothing.
+            `"commit"`: nothing, for two flushes a commit, shared by threads that wait;
+            `"checkpoint"`: the commits since the last checkpoint, never the store; not yet for
+            programs that fork inside a transaction (docs/caveats.md);
+            `"process"`: all of it, found and emptied at the next open: for scratch data.
+            All who write to a store at a time agree on one.
+        checkpoint_interval: seconds from a commit to the next checkpoint, at most.
         codec: `"pickle"`, or data only: `"msgpack"`, `"json"`, `"raw"`, or one's own `Codec`.
         protocol: the pickle protocol to write, 5 by default.
         codecs: further codecs of one's own that may be read.
@@ -166,6 +171,7 @@ class Store(PlacedWriter[K, V]):
         path: str | os.PathLike[str],
         *,
         durability: str = "commit",
+        checkpoint_interval: float = DEFAULT_CHECKPOINT_INTERVAL_S,
         codec: str | Codec = "pickle",
         protocol: int | None = None,
         codecs: Iterable[Codec] = (),
@@ -188,6 +194,11 @@ class Store(PlacedWriter[K, V]):
         self.path = os.path.abspath(os.fsdecode(path))
         if durability not in DURABILITIES:
             raise ValueError(f"durability={durability!r} is not one of {', '.join(DURABILITIES)}")
+        if not 0 < checkpoint_interval <= _LONGEST_INTERVAL_S:
+            raise ValueError(
+                f"checkpoint_interval={checkpoint_interval} is not between 0 and "
+                f"{_LONGEST_INTERVAL_S} seconds"
+            )
         if map_size_bytes is not None and map_size_bytes < _SMALLEST_MAP_BYTES:
             raise ValueError(
                 f"map_size_bytes={map_size_bytes} is below the minimum of {_SMALLEST_MAP_BYTES}"
@@ -205,6 +216,7 @@ class Store(PlacedWriter[K, V]):
         self._session = session = open_session(
             self.path,
             durability=durability,
+            checkpoint_interval_s=checkpoint_interval,
             map_bytes=map_size_bytes,
             create=create,
             readonly=readonly,
@@ -378,6 +390,7 @@ class Store(PlacedWriter[K, V]):
 
         Header, signature, key and value of each record, and each counter. Values are decoded,
         once authentic. Nothing is changed.
+
         """
         from objcache.store._check import check_store  # noqa: PLC0415  # seldom called
 
@@ -407,11 +420,43 @@ class Store(PlacedWriter[K, V]):
 
         return stats_of_store(self._session, self.durability)
 
+    @property
+    def durable_up_to(self) -> int:
+        """The number of the last transaction that a power cut of this moment would leave.
+
+        As `stats().last_transaction_id` counts them; 0 with `durability="process"`.
+        """
+        return self._session.durable_up_to()
+
+    def wait_durable(self, timeout: float | None = None) -> bool:
+        """Wait until what this process has committed survives a power cut; return whether it does.
+
+        `sync` does not wait for the next checkpoint, but makes one.
+
+        Args:
+            timeout: seconds; None is for ever.
+
+        Raises:
+            PoisonedStoreError: it never will.
+        """
+        return self._session.wait_durable(timeout)
+
 
 _SMALLEST_MAP_BYTES = 1 << 16
+_LONGEST_INTERVAL_S = 3600.0
 _ARGUMENTS = frozenset(
     {
-        *("durability", "codec", "protocol", "codecs", "secret", "trust", "renames", "create"),
+        *(
+            "durability",
+            "checkpoint_interval",
+            "codec",
+            "protocol",
+            "codecs",
+            "secret",
+            "trust",
+            "renames",
+            "create",
+        ),
         *("readonly", "shared", "allow_network", "timeout", "map_size_bytes", "clock"),
     }
 )

@@ -547,7 +547,9 @@ def test_bad_codecs_are_refused(path):
 def test_bad_arguments_are_refused(path, tmp_path):
     """Wrong settings and paths are named with their remedy; nothing is made."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="durability='never' is not one of commit, process"):
+    with pytest.raises(
+        ValueError, match="durability='never' is not one of commit, checkpoint, process"
+    ):
         Store(path, durability="never")
     with pytest.raises(ValueError, match="map_size_bytes=1 is below the minimum"):
         Store(path, map_size_bytes=1)

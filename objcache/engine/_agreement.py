@@ -1,0 +1,61 @@
+"""One durability at a time for all processes that write to a store.
+
+Knows: a lock and a file that say which. Must not know: how a durability is kept.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from objcache.engine._files import FileLock
+from objcache.errors import StoreConflictError
+
+__all__ = ["Agreement"]
+
+_NAME: Final = "durability"
+
+
+class Agreement:
+    """The part of one environment in it; the lock is shared by all that write.
+
+    Attributes:
+        alone: whether nobody else took part when this one began.
+
+    Raises:
+        StoreConflictError: others write with another durability.
+    """
+
+    __slots__ = ("_lock", "alone")
+
+    def __init__(self, lock: FileLock, directory: str, durability: str, mode: int) -> None:
+        self._lock = lock
+        path = os.path.join(directory, _NAME)
+        self.alone = lock.try_exclusive()
+        if self.alone:
+            # Read by those of this boot only: no flush.
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+            try:
+                os.write(descriptor, durability.encode())
+            finally:
+                os.close(descriptor)
+            return
+        lock.acquire(exclusive=False, timeout_s=None)
+        with open(path, encoding="ascii") as file:
+            current = file.read()
+        if current != durability:
+            lock.close()
+            raise StoreConflictError(directory, "durability", current, durability)
+
+    def settle(self) -> None:
+        """Let others take part, after what the first one has to do."""
+        if self.alone:
+            self._lock.acquire(exclusive=False, timeout_s=None)
+
+    def ends(self) -> bool:
+        """Whether nobody else takes part any more; then nobody can until `close`."""
+        return self._lock.try_exclusive()
+
+    def close(self) -> None:
+        """Take part no more."""
+        self._lock.close()

@@ -1,0 +1,341 @@
+"""Commits without a flush, and checkpoints behind them: at most a second is lost in a power cut.
+
+Knows: the protocol of docs/design/durability.md. Must not know: what is written.
+
+A checkpoint pins its pages by a read transaction: while that is open, no commit writes a page
+that the checkpoint needs, and only the two meta pages are overwritten. Copies of these are kept
+in the checkpoint file. So whatever of later commits has reached the disk, in whatever order, the
+file can be put back to the checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import lmdb
+
+from objcache.engine._boot import boot_id
+from objcache.engine._checkpoint_file import (
+    CHECKPOINT,
+    CheckpointFile,
+    Record,
+    newest_id,
+    read_metas,
+)
+from objcache.engine._files import FileLock, sync_directory
+from objcache.engine._recovery import mark_poisoned, warn
+from objcache.errors import (
+    InternalError,
+    ObjcacheError,
+    PoisonedStoreError,
+    StoreBusyError,
+    StoreClosedError,
+)
+
+if TYPE_CHECKING:
+    from objcache.engine._environment import Environment
+    from objcache.engine._transactions import Transaction
+
+__all__ = ["CHECKPOINT_LOCK_NAME", "Checkpoints"]
+
+CHECKPOINT_LOCK_NAME: Final = "checkpoint.lock"
+
+# What one commit writes beside its values: the pages from a leaf to the root, and the free list.
+_COMMIT_BYTES: Final = 1 << 14
+_EARLY_BYTES: Final = 64 << 20
+_WAIT_BYTES: Final = 4 * _EARLY_BYTES
+
+
+class Checkpoints:
+    """The checkpoints of one environment.
+
+    Order of locks: the environment's `write_lock`, `writers.lock`, then `_mutex`, `checkpoint.lock`,
+    then lmdb's mutex. `pin` and `dirty` change under lmdb's mutex, that is within a write
+    transaction: writers and checkpoints have no other lock in common.
+
+    Attributes:
+        pin: the read transaction at a checkpoint that is durable, or at an older one; without
+            one nothing is written.
+        dirty: whether there are commits of this process after the last checkpoint.
+        durable_id: the transaction of the last checkpoint of this process.
+
+    Concurrency: any thread.
+    """
+
+    __slots__ = (
+        *("_closed", "_data", "_environment", "_file", "_flushed_bytes", "_flushing", "_lock"),
+        *("_mutex", "_page_bytes", "_poison", "_settled", "_thread", "_unsynced_bytes", "_wake"),
+        *("dirty", "durable_id", "pin"),
+    )
+
+    def __init__(self, environment: Environment) -> None:
+        options = environment.options
+        self._environment = environment
+        path = os.path.join(options.directory, CHECKPOINT_LOCK_NAME)
+        self._lock = FileLock(path, options.directory, options.clock, options.file_mode)
+        self._file: CheckpointFile | None = None
+        self._data = os.open(options.file, os.O_RDONLY | os.O_CLOEXEC)
+        self._page_bytes = int(environment.handle.stat()["psize"])
+        self._mutex = threading.RLock()
+        self._settled = threading.Condition()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._poison = ""
+        self._closed = self._flushing = False
+        self._unsynced_bytes = self._flushed_bytes = 0
+        self.pin: Transaction | None = None
+        self.dirty = False
+        self.durable_id = 0
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def begin_write(self, wanted_bytes: int) -> Transaction:
+        """Begin a write transaction that a power cut cannot make dangerous.
+
+        Raises:
+            PoisonedStoreError: an earlier flush has failed.
+        """
+        environment = self._environment
+        while True:
+            if self._poison:
+                raise PoisonedStoreError(environment.options.directory, self._poison)
+            if self.pin is None or self._unsynced_bytes > _WAIT_BYTES:
+                self.make()
+                continue
+            transaction = environment.begin_plain()
+            if self._is_pinned():  # begin may have enlarged the map, which ends the pin
+                break
+            transaction.abort()
+        self._unsynced_bytes += _COMMIT_BYTES + wanted_bytes
+        if not self.dirty:
+            self.dirty = True
+            self._begin_thread()
+        elif self._unsynced_bytes > _EARLY_BYTES:
+            self._wake.set()
+        return transaction
+
+    def _is_pinned(self) -> bool:
+        return self.pin is not None
+
+    @contextmanager
+    def enlarging(self) -> Iterator[None]:
+        """Know that the map is enlarged in the block, which ends the pin.
+
+        The caller holds `write_lock`, and so no write transaction of this process is open.
+        """
+        with self._mutex:
+            self.pin = None
+            yield
+
+    # -- checkpoints -------------------------------------------------------------------------
+
+    def make(self) -> None:
+        """Make the commits up to now durable.
+
+        Raises:
+            PoisonedStoreError: the flush failed, now or before. The last checkpoint stays.
+            StoreBusyError: this thread has a transaction of the store open.
+
+        Cost: two flushes; writers wait for some microseconds.
+        """
+        environment = self._environment
+        joined = environment.open_write
+        if joined is not None and joined.depth and joined.owner == threading.get_ident():
+            raise StoreBusyError(environment.options.directory, "this thread's own transaction")
+        with self._mutex:
+            if self._poison:
+                raise PoisonedStoreError(environment.options.directory, self._poison)
+            if self._closed:
+                raise StoreClosedError(environment.options.directory)
+            self._lock.acquire(exclusive=True, timeout_s=None)
+            try:
+                self._make_locked()
+            except lmdb.Error as fault:
+                raise environment.translated(fault) from fault
+            finally:
+                self._lock.release()
+
+    def _make_locked(self) -> None:
+        fresh, metas = self._pin_newest()
+        try:
+            self._environment.handle.sync(True)  # lmdb's own "force"
+            self._note(fresh.id(), metas)
+        except (lmdb.Error, OSError) as error:
+            fresh.abort()
+            self._fail(error)
+        before, self.pin = self.pin, fresh
+        if before is not None:
+            before.abort()
+        with self._settled:
+            self.durable_id = fresh.id()
+            self._flushing = False
+            self._settled.notify_all()
+
+    def _pin_newest(self) -> tuple[Transaction, tuple[bytes, bytes]]:
+        environment = self._environment
+        standing = environment.begin_plain()  # while it is open the meta pages stand still
+        try:
+            fresh = environment.handle.begin()
+            metas = read_metas(self._data, self._page_bytes)
+            if newest_id(metas) != fresh.id():
+                raise InternalError(
+                    f"meta pages of {newest_id(metas)} beside transaction {fresh.id()}"
+                )
+            self._flushed_bytes = os.fstat(self._data).st_size
+            # From here on what is committed is of the next checkpoint.
+            self.dirty, self._flushing = False, True
+            self._unsynced_bytes = 0
+        finally:
+            standing.abort()
+        return fresh, metas
+
+    def _note(self, transaction_id: int, metas: tuple[bytes, bytes]) -> None:
+        options = self._environment.options
+        if self._file is None:
+            self._file = CheckpointFile(options.directory, options.file_mode, create=True)
+            sync_directory(options.directory)
+        boot = boot_id()
+        assert boot is not None  # else there are no checkpoints
+        status = os.fstat(self._data)
+        self._file.write(
+            Record(
+                kind=CHECKPOINT,
+                page_bytes=self._page_bytes,
+                boot=boot,
+                sequence=0,  # the file numbers them
+                transaction_id=transaction_id,
+                inode=status.st_ino,
+                file_bytes=self._flushed_bytes,
+                metas=metas,
+            )
+        )
+
+    def _fail(self, error: Exception) -> None:
+        """Refuse all writes from now on: the kernel may have dropped what it could not flush."""
+        options = self._environment.options
+        self.dirty = True
+        self._poison = f"{type(error).__name__}: {error}"
+        mark_poisoned(options.directory, options.file_mode)
+        with self._settled:
+            self._settled.notify_all()
+        raise PoisonedStoreError(options.directory, self._poison) from error
+
+    # -- waiting -----------------------------------------------------------------------------
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until the commits of this process up to now are durable; return whether they are.
+
+        Raises:
+            PoisonedStoreError: they will never be.
+        """
+        target = int(self._environment.handle.info()["last_txnid"])
+        with self._settled:
+            done = self._settled.wait_for(
+                lambda: (
+                    self._poison or not (self.dirty or self._flushing) or self.durable_id >= target
+                ),
+                timeout_s,
+            )
+        if self._poison:
+            raise PoisonedStoreError(self._environment.options.directory, self._poison)
+        return bool(done)
+
+    # -- the thread --------------------------------------------------------------------------
+
+    def _begin_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name="objcache-checkpoint", daemon=True
+            )
+            self._thread.start()
+
+    def _run(self) -> None:
+        """Make a checkpoint each interval while there are commits, then let the pages go."""
+        idle = False
+        while True:
+            self._wake.wait(self._environment.options.checkpoint_interval_s)
+            self._wake.clear()
+            if self._closed:
+                return
+            if self.dirty:
+                idle = False
+                try:
+                    if not self._poison:
+                        self.make()
+                except StoreClosedError:
+                    return
+                except ObjcacheError as error:
+                    warn("no checkpoint could be made: %s", error)
+                    self._thread = None
+                    return
+            elif idle:
+                if self._end_thread():
+                    return
+            else:
+                idle = True
+
+    def _end_thread(self) -> bool:
+        """Let the pages of the checkpoint be used again, unless somebody has written meanwhile."""
+        with self._mutex:
+            if self._closed:
+                return True
+            # Under lmdb's mutex: no writer has tested the pin, or looked for free pages, and not
+            # committed.
+            standing = self._environment.begin_plain()
+            try:
+                if self.dirty:
+                    return False
+                if self.pin is not None:
+                    self.pin.abort()
+                    self.pin = None
+                self._thread = None
+                return True
+            finally:
+                standing.abort()
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Make a last checkpoint if there is anything to sync; let go of all files.
+
+        The caller holds `write_lock`.
+
+        Raises:
+            PoisonedStoreError: the flush failed; all is closed nevertheless.
+        """
+        with self._mutex:
+            try:
+                if self.dirty and not self._poison:
+                    self.make()
+            finally:
+                if self.pin is not None:
+                    self.pin.abort()
+                    self.pin = None
+                self._close_files()
+
+    def discard(self) -> None:
+        """Let go of all files without a last checkpoint: another file takes the place of this one."""
+        with self._mutex:
+            if self.pin is not None:
+                self.pin.abort()
+                self.pin = None
+            self.dirty = False
+            self._close_files()
+
+    def after_fork_in_child(self) -> None:
+        """Forget what belongs to the parent: neither end its pin nor keep its locks alive."""
+        self.pin = None
+        self._close_files()
+
+    def _close_files(self) -> None:
+        self._closed = True
+        self._wake.set()
+        os.close(self._data)
+        self._lock.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
