@@ -11,6 +11,7 @@ import sys
 import click
 
 from objcache import __version__
+from objcache.cli._check import check
 from objcache.cli._demo import demo
 from objcache.cli._secrets import rekey, trust
 from objcache.errors import ObjcacheError
@@ -27,7 +28,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, rekey, trust):
+for command in (check, demo, rekey, trust):
     cli.add_command(command)
 
 

@@ -19,7 +19,11 @@ from objcache.store._writing import ObjectWriter as ObjectWriter
 
 if TYPE_CHECKING:
     from objcache.store._check import CheckReport as CheckReport
-    from objcache.store._check import Problem as Problem
+    from objcache.store._check import check_path as check_path
+    from objcache.store._damaged import Problem as Problem
+    from objcache.store._repair import Recovered as Recovered
+    from objcache.store._repair import Repaired as Repaired
+    from objcache.store._repair import repair_store as repair_store
     from objcache.store._resigning import Resigned as Resigned
     from objcache.store._resigning import trust_store as trust_store
     from objcache.store._stats import StoreStats as StoreStats
@@ -31,11 +35,15 @@ __all__ = [
     "ObjectWriter",
     "Problem",
     "RangeView",
+    "Recovered",
+    "Repaired",
     "Resigned",
     "Snapshot",
     "Store",
     "StoreStats",
     "Transaction",
+    "check_path",
+    "repair_store",
     "trust_store",
     "user_secret_file",
 ]
@@ -44,9 +52,13 @@ __all__ = [
 # Loaded on first use: they are seldom needed, and `import objcache` has a budget.
 _LATE = {
     "CheckReport": "_check",
-    "Problem": "_check",
+    "Problem": "_damaged",
+    "Recovered": "_repair",
+    "Repaired": "_repair",
     "Resigned": "_resigning",
     "StoreStats": "_stats",
+    "check_path": "_check",
+    "repair_store": "_repair",
     "trust_store": "_resigning",
 }
 
