@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from objcache.engine._files import FileLock
+from objcache.engine._files import FileLock, write_whole
 from objcache.errors import StoreConflictError
 
 __all__ = ["Agreement"]
@@ -31,21 +31,16 @@ class Agreement:
     def __init__(self, lock: FileLock, directory: str, durability: str, mode: int) -> None:
         self._lock = lock
         path = os.path.join(directory, _NAME)
-        self.alone = lock.try_exclusive()
-        if self.alone:
-            # Read by those of this boot only: no flush.
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-            try:
-                os.write(descriptor, durability.encode())
-            finally:
-                os.close(descriptor)
-            return
-        lock.acquire(exclusive=False, timeout_s=None)
-        with open(path, encoding="ascii") as file:
-            current = file.read()
-        if current != durability:
-            lock.close()
-            raise StoreConflictError(directory, "durability", current, durability)
+        try:
+            self.alone = lock.try_exclusive()
+            if self.alone:
+                _write(path, durability, mode)
+                return
+            lock.acquire(exclusive=False, timeout_s=None)
+            _compare(path, durability)
+        except BaseException:
+            lock.close()  # else nobody, in this process either, could ever take part
+            raise
 
     def settle(self) -> None:
         """Let others take part, after what the first one has to do."""
@@ -59,3 +54,19 @@ class Agreement:
     def close(self) -> None:
         """Take part no more."""
         self._lock.close()
+
+
+def _compare(path: str, durability: str) -> None:
+    with open(path, encoding="ascii") as file:
+        current = file.read()
+    if current != durability:
+        raise StoreConflictError(os.path.dirname(path), "durability", current, durability)
+
+
+def _write(path: str, durability: str, mode: int) -> None:
+    # Read by those of this boot only: no flush.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        write_whole(descriptor, durability.encode(), 0)
+    finally:
+        os.close(descriptor)

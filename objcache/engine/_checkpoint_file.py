@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from blake3 import blake3
 
 from objcache.engine._boot import boot_id
+from objcache.engine._files import write_whole
 from objcache.errors import CorruptStoreError
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "CheckpointFile",
     "Record",
     "Restored",
+    "checkpoint_of",
     "newest_id",
     "read_metas",
     "restore",
@@ -105,17 +107,19 @@ class CheckpointFile:
         mode: of a new file; None to read only.
         create: make the file if it is missing.
 
+    Attributes:
+        flushed: the newest record that this process has flushed, as it stands there.
+
     Concurrency: the caller holds `checkpoint.lock`.
     """
 
-    __slots__ = ("_descriptor", "_own")
+    __slots__ = ("_descriptor", "flushed")
 
     def __init__(self, directory: str, mode: int | None, *, create: bool = False) -> None:
         path = os.path.join(directory, CHECKPOINT_FILE_NAME)
         flags = os.O_RDONLY if mode is None else os.O_RDWR | (os.O_CREAT if create else 0)
         self._descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, mode or 0)
-        # The slot that this process wrote and flushed itself, as it stands there.
-        self._own: Record | None = None
+        self.flushed: Record | None = None
 
     def newest(self) -> Record | None:
         """Return the newest record that is whole; None if there is none."""
@@ -129,15 +133,16 @@ class CheckpointFile:
             OSError: the older slot may be damaged, the newer one is as it was.
         """
         newest = self.newest()
-        if newest is not None and newest != self._own:
+        if newest is not None and newest != self.flushed:
             # Another process wrote it, and may have died before it flushed it; once the older
             # slot is overwritten, this one is all there is.
             os.fdatasync(self._descriptor)
+            self.flushed = newest
         sequence = 1 if newest is None else newest.sequence + 1
         record = record._replace(sequence=sequence)
-        os.pwrite(self._descriptor, _packed(record), sequence % 2 * _SLOT_BYTES)
+        write_whole(self._descriptor, _packed(record), sequence % 2 * _SLOT_BYTES)
         os.fdatasync(self._descriptor)
-        self._own = record
+        self.flushed = record
 
     def close(self) -> None:
         """Close the file."""
@@ -165,6 +170,25 @@ def read_metas(descriptor: int, page_bytes: int) -> tuple[bytes, bytes]:
     return (
         os.pread(descriptor, _META_BYTES, 0),
         os.pread(descriptor, _META_BYTES, page_bytes),
+    )
+
+
+def checkpoint_of(
+    descriptor: int, page_bytes: int, transaction_id: int, metas: tuple[bytes, bytes]
+) -> Record:
+    """Return the record of a checkpoint of the data file; `CheckpointFile.write` numbers it."""
+    boot = boot_id()
+    assert boot is not None  # else there are no checkpoints
+    status = os.fstat(descriptor)
+    return Record(
+        kind=CHECKPOINT,
+        page_bytes=page_bytes,
+        boot=boot,
+        sequence=0,
+        transaction_id=transaction_id,
+        inode=status.st_ino,
+        file_bytes=status.st_size,
+        metas=metas,
     )
 
 
@@ -217,7 +241,7 @@ def restore(file: str, record: Record) -> Restored | None:
                 "checkpoint: it was cut off; restore it from a backup"
             )
         for number, meta in enumerate(record.metas):
-            os.pwrite(descriptor, meta, number * record.page_bytes)
+            write_whole(descriptor, meta, number * record.page_bytes)
         os.fsync(descriptor)
         lost = newest if newest is not None and newest > record.transaction_id else None
         return Restored(record.transaction_id, lost)

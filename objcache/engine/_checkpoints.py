@@ -14,19 +14,19 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import lmdb
 
-from objcache.engine._boot import boot_id
 from objcache.engine._checkpoint_file import (
-    CHECKPOINT,
     CheckpointFile,
     Record,
+    checkpoint_of,
     newest_id,
     read_metas,
 )
-from objcache.engine._files import FileLock, sync_directory
+from objcache.engine._faults import translating
+from objcache.engine._files import sync_directory
 from objcache.engine._recovery import mark_poisoned, warn
 from objcache.errors import (
     InternalError,
@@ -40,14 +40,17 @@ if TYPE_CHECKING:
     from objcache.engine._environment import Environment
     from objcache.engine._transactions import Transaction
 
-__all__ = ["CHECKPOINT_LOCK_NAME", "Checkpoints"]
+__all__ = ["Checkpoints"]
 
-CHECKPOINT_LOCK_NAME: Final = "checkpoint.lock"
+_LOCK_NAME: Final = "checkpoint.lock"
 
 # What one commit writes beside its values: the pages from a leaf to the root, and the free list.
 _COMMIT_BYTES: Final = 1 << 14
 _EARLY_BYTES: Final = 64 << 20
 _WAIT_BYTES: Final = 4 * _EARLY_BYTES
+# Of a small map: pages that wait for a checkpoint must leave room for others.
+_EARLY_PART: Final = 32
+_WAIT_PART: Final = 16
 
 
 class Checkpoints:
@@ -67,24 +70,38 @@ class Checkpoints:
     """
 
     __slots__ = (
-        *("_closed", "_data", "_environment", "_file", "_flushed_bytes", "_flushing", "_lock"),
-        *("_mutex", "_page_bytes", "_poison", "_settled", "_thread", "_unsynced_bytes", "_wake"),
+        *(
+            "_closed",
+            "_data",
+            "_early_bytes",
+            "_environment",
+            "_file",
+            "_flushed_bytes",
+            "_flushing",
+            "_lock",
+        ),
+        *("_mutex", "_page_bytes", "_settled", "_thread", "_unsynced_bytes"),
+        *("_wait_bytes", "_wake"),
         *("dirty", "durable_id", "pin"),
     )
 
     def __init__(self, environment: Environment) -> None:
         options = environment.options
         self._environment = environment
-        path = os.path.join(options.directory, CHECKPOINT_LOCK_NAME)
-        self._lock = FileLock(path, options.directory, options.clock, options.file_mode)
-        self._file: CheckpointFile | None = None
-        self._data = os.open(options.file, os.O_RDONLY | os.O_CLOEXEC)
         self._page_bytes = int(environment.handle.stat()["psize"])
+        self._file: CheckpointFile | None = None
+        self._lock = environment.file_lock(_LOCK_NAME)
+        try:
+            self._data = os.open(options.file, os.O_RDONLY | os.O_CLOEXEC)
+        except BaseException:
+            self._lock.close()
+            raise
         self._mutex = threading.RLock()
         self._settled = threading.Condition()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._poison = ""
+        self._early_bytes = min(_EARLY_BYTES, options.map_bytes // _EARLY_PART)
+        self._wait_bytes = min(_WAIT_BYTES, options.map_bytes // _WAIT_PART)
         self._closed = self._flushing = False
         self._unsynced_bytes = self._flushed_bytes = 0
         self.pin: Transaction | None = None
@@ -97,13 +114,11 @@ class Checkpoints:
         """Begin a write transaction that a power cut cannot make dangerous.
 
         Raises:
-            PoisonedStoreError: an earlier flush has failed.
+            PoisonedStoreError, StoreError: it needs a checkpoint, and none can be made.
         """
         environment = self._environment
         while True:
-            if self._poison:
-                raise PoisonedStoreError(environment.options.directory, self._poison)
-            if self.pin is None or self._unsynced_bytes > _WAIT_BYTES:
+            if self.pin is None or self._unsynced_bytes > self._wait_bytes:
                 self.make()
                 continue
             transaction = environment.begin_plain()
@@ -114,7 +129,7 @@ class Checkpoints:
         if not self.dirty:
             self.dirty = True
             self._begin_thread()
-        elif self._unsynced_bytes > _EARLY_BYTES:
+        elif self._unsynced_bytes > self._early_bytes:
             self._wake.set()
         return transaction
 
@@ -139,6 +154,7 @@ class Checkpoints:
         Raises:
             PoisonedStoreError: the flush failed, now or before. The last checkpoint stays.
             StoreBusyError: this thread has a transaction of the store open.
+            StoreError: it could not begin; another attempt may go well.
 
         Cost: two flushes; writers wait for some microseconds.
         """
@@ -147,23 +163,27 @@ class Checkpoints:
         if joined is not None and joined.depth and joined.owner == threading.get_ident():
             raise StoreBusyError(environment.options.directory, "this thread's own transaction")
         with self._mutex:
-            if self._poison:
-                raise PoisonedStoreError(environment.options.directory, self._poison)
+            environment.durability.check_poison()
             if self._closed:
                 raise StoreClosedError(environment.options.directory)
-            self._lock.acquire(exclusive=True, timeout_s=None)
-            try:
-                self._make_locked()
-            except lmdb.Error as fault:
-                raise environment.translated(fault) from fault
-            finally:
-                self._lock.release()
+            with translating(environment.options.directory, "made durable"):
+                self._lock.acquire(exclusive=True, timeout_s=None)
+                try:
+                    self._make_locked()
+                except lmdb.Error as fault:
+                    raise environment.translated(fault) from fault
+                finally:
+                    self._lock.release()
 
     def _make_locked(self) -> None:
-        fresh, metas = self._pin_newest()
+        # First: where no file can be opened, nothing has happened that would poison the store.
+        options = self._environment.options
+        if self._file is None:
+            self._file = CheckpointFile(options.directory, options.file_mode, create=True)
+        fresh, metas = self._pin_newest(self._environment)
         try:
             self._environment.handle.sync(True)  # lmdb's own "force"
-            self._note(fresh.id(), metas)
+            self._note(self._file, fresh.id(), metas)
         except (lmdb.Error, OSError) as error:
             fresh.abort()
             self._fail(error)
@@ -175,16 +195,11 @@ class Checkpoints:
             self._flushing = False
             self._settled.notify_all()
 
-    def _pin_newest(self) -> tuple[Transaction, tuple[bytes, bytes]]:
-        environment = self._environment
+    def _pin_newest(self, environment: Environment) -> tuple[Transaction, tuple[bytes, bytes]]:
         standing = environment.begin_plain()  # while it is open the meta pages stand still
         try:
             fresh = environment.handle.begin()
-            metas = read_metas(self._data, self._page_bytes)
-            if newest_id(metas) != fresh.id():
-                raise InternalError(
-                    f"meta pages of {newest_id(metas)} beside transaction {fresh.id()}"
-                )
+            metas = self._metas_of(fresh.id())
             self._flushed_bytes = os.fstat(self._data).st_size
             # From here on what is committed is of the next checkpoint.
             self.dirty, self._flushing = False, True
@@ -193,36 +208,31 @@ class Checkpoints:
             standing.abort()
         return fresh, metas
 
-    def _note(self, transaction_id: int, metas: tuple[bytes, bytes]) -> None:
-        options = self._environment.options
-        if self._file is None:
-            self._file = CheckpointFile(options.directory, options.file_mode, create=True)
-            sync_directory(options.directory)
-        boot = boot_id()
-        assert boot is not None  # else there are no checkpoints
-        status = os.fstat(self._data)
-        self._file.write(
-            Record(
-                kind=CHECKPOINT,
-                page_bytes=self._page_bytes,
-                boot=boot,
-                sequence=0,  # the file numbers them
-                transaction_id=transaction_id,
-                inode=status.st_ino,
-                file_bytes=self._flushed_bytes,
-                metas=metas,
-            )
-        )
+    def _metas_of(self, transaction_id: int) -> tuple[bytes, bytes]:
+        metas = read_metas(self._data, self._page_bytes)
+        if newest_id(metas) != transaction_id:
+            raise InternalError(f"meta pages of {newest_id(metas)} beside {transaction_id}")
+        return metas
 
-    def _fail(self, error: Exception) -> None:
+    def _note(self, file: CheckpointFile, transaction_id: int, metas: tuple[bytes, bytes]) -> None:
+        if file.flushed is None:
+            sync_directory(self._environment.options.directory)  # it may be new
+        noted = checkpoint_of(self._data, self._page_bytes, transaction_id, metas)
+        file.write(noted._replace(file_bytes=self._flushed_bytes))
+
+    def _fail(self, error: Exception) -> NoReturn:
         """Refuse all writes from now on: the kernel may have dropped what it could not flush."""
-        options = self._environment.options
+        options, durability = self._environment.options, self._environment.durability
         self.dirty = True
-        self._poison = f"{type(error).__name__}: {error}"
         mark_poisoned(options.directory, options.file_mode)
-        with self._settled:
-            self._settled.notify_all()
-        raise PoisonedStoreError(options.directory, self._poison) from error
+        durability.poisoned(f"{type(error).__name__}: {error}")
+        self.tell()
+        raise PoisonedStoreError(options.directory, durability.poison) from error
+
+    def flushed(self) -> Record | None:
+        """Return the newest record that this process knows to be on the disk."""
+        file = self._file
+        return file.flushed if file is not None else None
 
     # -- waiting -----------------------------------------------------------------------------
 
@@ -233,16 +243,26 @@ class Checkpoints:
             PoisonedStoreError: they will never be.
         """
         target = int(self._environment.handle.info()["last_txnid"])
+        durability = self._environment.durability
         with self._settled:
             done = self._settled.wait_for(
                 lambda: (
-                    self._poison or not (self.dirty or self._flushing) or self.durable_id >= target
+                    durability.poison
+                    or self._closed
+                    or not (self.dirty or self._flushing)
+                    or self.durable_id >= target
                 ),
                 timeout_s,
             )
-        if self._poison:
-            raise PoisonedStoreError(self._environment.options.directory, self._poison)
+        durability.check_poison()
+        if self._closed and self.dirty and self.durable_id < target:
+            raise StoreClosedError(self._environment.options.directory)
         return bool(done)
+
+    def tell(self) -> None:
+        """Let all who wait look again."""
+        with self._settled:
+            self._settled.notify_all()
 
     # -- the thread --------------------------------------------------------------------------
 
@@ -254,29 +274,34 @@ class Checkpoints:
             self._thread.start()
 
     def _run(self) -> None:
-        """Make a checkpoint each interval while there are commits, then let the pages go."""
-        idle = False
+        """Make a checkpoint each interval while there are commits, then let the pages go.
+
+        What fails is tried again, and told once: nobody else would begin the thread anew.
+        """
+        idle = told = False
         while True:
             self._wake.wait(self._environment.options.checkpoint_interval_s)
             self._wake.clear()
             if self._closed:
                 return
-            if self.dirty:
-                idle = False
-                try:
-                    if not self._poison:
-                        self.make()
-                except StoreClosedError:
+            try:
+                if self.dirty:
+                    idle = False
+                    self.make()
+                elif not idle:
+                    idle = True
+                elif self._end_thread():
                     return
-                except ObjcacheError as error:
-                    warn("no checkpoint could be made: %s", error)
-                    self._thread = None
-                    return
-            elif idle:
-                if self._end_thread():
-                    return
-            else:
-                idle = True
+                told = False
+            except StoreClosedError:
+                return
+            except PoisonedStoreError as error:
+                warn("no checkpoint could be made: %s", error)
+                return
+            except ObjcacheError as error:
+                if not told:
+                    warn("no checkpoint could be made, another attempt follows: %s", error)
+                told = True
 
     def _end_thread(self) -> bool:
         """Let the pages of the checkpoint be used again, unless somebody has written meanwhile."""
@@ -285,7 +310,8 @@ class Checkpoints:
                 return True
             # Under lmdb's mutex: no writer has tested the pin, or looked for free pages, and not
             # committed.
-            standing = self._environment.begin_plain()
+            with translating(self._environment.options.directory, "relieved of its checkpoint"):
+                standing = self._environment.begin_plain()
             try:
                 if self.dirty:
                     return False
@@ -309,31 +335,35 @@ class Checkpoints:
         """
         with self._mutex:
             try:
-                if self.dirty and not self._poison:
+                if self.dirty:
                     self.make()
             finally:
-                if self.pin is not None:
-                    self.pin.abort()
-                    self.pin = None
-                self._close_files()
+                self._end()
 
     def discard(self) -> None:
         """Let go of all files without a last checkpoint: another file takes the place of this one."""
         with self._mutex:
-            if self.pin is not None:
-                self.pin.abort()
-                self.pin = None
             self.dirty = False
-            self._close_files()
+            self._end()
+
+    def _end(self) -> None:
+        if self.pin is not None:
+            self.pin.abort()
+            self.pin = None
+        self._close_files()
+        self._wake.set()
+        self.tell()
 
     def after_fork_in_child(self) -> None:
-        """Forget what belongs to the parent: neither end its pin nor keep its locks alive."""
+        """Forget what belongs to the parent: neither end its pin nor keep its locks alive.
+
+        The thread is not here, and it may have held the lock inside of `_wake` at the fork.
+        """
         self.pin = None
         self._close_files()
 
     def _close_files(self) -> None:
         self._closed = True
-        self._wake.set()
         os.close(self._data)
         self._lock.close()
         if self._file is not None:

@@ -15,17 +15,17 @@ from typing import TypeVar
 import lmdb
 
 from objcache.engine._checkpoint_file import Restored
-from objcache.engine._checkpoints import CHECKPOINT_LOCK_NAME
 from objcache.engine._combining import WriteQueue
 from objcache.engine._durability import Durability
-from objcache.engine._faults import fault_kind, translated
-from objcache.engine._files import FileLock, sync_directory
+from objcache.engine._faults import fault_kind, translated, translating
+from objcache.engine._files import FileLock
 from objcache.engine._inherited import Inherited
 from objcache.engine._members import Members
 from objcache.engine._opening import Options, create, lmdb_open, open_largest_map
 from objcache.engine._pulse import Pulse
 from objcache.engine._recovery import recover, refuse_unrecovered
 from objcache.engine._transactions import FORKED, ReadSnapshot, Transaction, WriteTransaction
+from objcache.engine._users import Users
 from objcache.errors import StoreBusyError, StoreClosedError
 
 __all__ = ["Environment"]
@@ -70,7 +70,7 @@ class Environment:
         self.references = 0
         self.open_write: WriteTransaction | None = None
         self.write_lock = threading.Lock()
-        self.users: FileLock | None = None
+        self.users: Users | None = None
         self.writers: FileLock | None = None
         self._opening = threading.RLock()
         self.members = Members()
@@ -95,7 +95,7 @@ class Environment:
 
     def feel_pulse(self) -> Pulse:
         """Return what tells of commits of all processes, from now until the file is replaced."""
-        with self._opening:
+        with self._opening, translating(self.options.directory, "watched for commits"):
             if self.pulse is None:
                 self.pulse = Pulse(self.options.file, self.handle.stat()["psize"])
                 if self.identity() != self._opened_identity:
@@ -105,45 +105,44 @@ class Environment:
     # -- opening and closing -----------------------------------------------------------------
 
     def _open(self) -> None:
-        options = self.options
-        if not options.lockable:
-            refuse_unrecovered(options.directory, options.file)
-            self._open_handle()
-            return
-        self.users = self.file_lock("users.lock")
-        self.writers = self.file_lock("writers.lock")
-        # Nobody makes a checkpoint, or opens the store, while it may be put back to one.
-        guard = self.file_lock(CHECKPOINT_LOCK_NAME)
         try:
-            guard.acquire(exclusive=True, timeout_s=None)
-            if self.users.try_exclusive():
+            if self.options.lockable:
+                self._open_guarded()
+                self.durability.opened()
+            else:
+                refuse_unrecovered(self.options.directory, self.options.file)
+                self._open_handle()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """Close all, whatever state it is in; the next use opens the file anew."""
+        self.durability.abandon()
+        handle, self._handle = self._handle, None
+        self.rewire()
+        if handle is not None:
+            handle.close()
+        self._end_pulse()
+        self._close_locks()
+
+    def _open_guarded(self) -> None:
+        options = self.options
+        self.users = Users(self.file_lock)
+        self.writers = self.file_lock("writers.lock")
+        with self.users.entering() as alone:
+            if alone:
                 restored = recover(options.directory, options.file, options.file_mode)
                 self.restored = restored or self.restored
                 if not os.path.exists(options.file):
                     create(options)
-            else:
-                self.users.acquire(exclusive=False, timeout_s=None)
             self._open_handle()
-            self.users.acquire(exclusive=False, timeout_s=None)
-        except BaseException:
-            self._close_locks()
-            raise
-        finally:
-            guard.close()
-        try:
-            self.durability.opened()
-        except BaseException:
-            self.close()
-            raise
 
     def _open_handle(self) -> None:
-        inherited, self._inherited = self._inherited, None
-        try:
-            with inherited.replaced() if inherited is not None else nullcontext():
-                self._handle, self.map_bytes = open_largest_map(self.options, self.map_bytes)
-        except lmdb.Error as fault:
-            self._inherited = inherited
-            raise self.translated(fault) from fault
+        # Kept: if this does not go well it is needed once more.
+        inherited = self._inherited
+        with inherited.replaced() if inherited is not None else nullcontext():
+            self._handle, self.map_bytes = open_largest_map(self.options, self.map_bytes)
         self._handle.reader_check()
         self._end_pulse()
         self._opened_identity = self.identity()
@@ -165,7 +164,8 @@ class Environment:
             if self._handle is None:
                 if self.references == 0:
                     raise StoreClosedError(self.options.directory)
-                self._open()
+                with translating(self.options.directory, "opened again"):
+                    self._open()
             assert self._handle is not None
             return self._handle
 
@@ -202,11 +202,7 @@ class Environment:
             if self._handle is not None:
                 self.durability.close()
         finally:
-            if self._handle is not None:
-                self._handle.close()
-                self._handle = None
-            self._end_pulse()
-            self._close_locks()
+            self._abandon()
 
     def _close_locks(self) -> None:
         for lock in (self.users, self.writers):
@@ -281,6 +277,9 @@ class Environment:
 
     def translated(self, fault: lmdb.Error, wanted_bytes: int | None = None) -> Exception:
         """Return what *fault* means for the user."""
+        if isinstance(fault, lmdb.PanicError):
+            # lmdb does nothing any more with this file: no last checkpoint either.
+            self.durability.poisoned(str(fault))
         return translated(fault, self.options.directory, self.map_bytes, wanted_bytes)
 
     # -- writing -----------------------------------------------------------------------------
@@ -366,27 +365,26 @@ class Environment:
                 raise StoreBusyError(directory, f"{len(snapshots)} snapshots of this process")
             users = self.users
             assert users is not None
-            try:
-                # The conversion may lose the shared lock for a moment (flock(2)). Nobody can
-                # use that moment to replace the file: who converts holds `writers`.
-                users.acquire(exclusive=True, timeout_s=0.0)
+            with users.alone(timeout_s, self.close):
                 yield
-            finally:
-                users.acquire(exclusive=False, timeout_s=None)
 
-    def replace_file(self, fresh: str) -> None:
-        """Put the file *fresh* in the place of this one, within `alone`."""
+    @contextmanager
+    def let_go(self) -> Iterator[None]:
+        """Close the file for the block, which may replace it, within `alone`; readers wait."""
         handle = self.handle
-        self.durability.replacing()
-        self._handle = None
-        self.rewire()  # readers wait in `_reopened` until we are done
         try:
+            self.durability.replacing()
+            self._handle = None
+            self.rewire()  # readers wait in `_reopened` until we are done
             handle.close()
-            os.rename(fresh, self.options.file)
-            sync_directory(self.options.directory)
+            yield
         finally:
-            self._handle = lmdb_open(self.options, self.map_bytes)
-            self.durability.replaced()
-            self._end_pulse()
-            self._opened_identity = self.identity()
-            self.rewire()
+            try:
+                self._handle = self._handle or lmdb_open(self.options, self.map_bytes)
+                self.durability.replaced()
+                self._end_pulse()
+                self._opened_identity = self.identity()
+                self.rewire()
+            except BaseException:
+                self._abandon()
+                raise

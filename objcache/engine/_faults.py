@@ -1,4 +1,4 @@
-"""The one place where errors of lmdb become errors of objcache.
+"""The one place where errors of lmdb and of the system become errors of objcache.
 
 I8 of docs/design/concurrency.md. Knows: every error class of lmdb. Must not know: what was being done.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import lmdb
@@ -15,6 +17,7 @@ from objcache.errors import (
     CorruptStoreError,
     InternalError,
     ObjcacheError,
+    PoisonedStoreError,
     ReadOnlyStoreError,
     StoreBusyError,
     StoreClosedError,
@@ -22,7 +25,7 @@ from objcache.errors import (
     StoreFullError,
 )
 
-__all__ = ["EngineFault", "fault_kind", "translated"]
+__all__ = ["EngineFault", "fault_kind", "translated", "translating"]
 
 EngineFault = lmdb.Error
 """What the layers above may catch, to hand it to `translated`; never to show it."""
@@ -34,6 +37,7 @@ _BUSY: Final = "busy"
 _READ_ONLY: Final = "read-only"
 _GONE: Final = "gone"
 _IO: Final = "io"
+_POISONED: Final = "poisoned"
 
 # Every class is named here; tests/unit/engine proves that none is missing.
 _KINDS: Final[dict[type[lmdb.Error], str]] = {
@@ -46,7 +50,7 @@ _KINDS: Final[dict[type[lmdb.Error], str]] = {
     lmdb.CryptoFailError: _DAMAGED,
     lmdb.CursorFullError: _BUG,
     lmdb.DbsFullError: _BUG,
-    lmdb.DiskError: _IO,
+    lmdb.DiskError: _FULL,  # lmdb's name for ENOSPC
     lmdb.EnvEncryptionError: _DAMAGED,
     lmdb.IncompatibleError: _BUG,
     lmdb.InvalidError: _DAMAGED,
@@ -59,7 +63,8 @@ _KINDS: Final[dict[type[lmdb.Error], str]] = {
     lmdb.NotFoundError: _BUG,
     lmdb.PageFullError: _DAMAGED,
     lmdb.PageNotFoundError: _DAMAGED,
-    lmdb.PanicError: _DAMAGED,
+    # A meta page could not be written; lmdb refuses even to read until the file is opened again.
+    lmdb.PanicError: _POISONED,
     lmdb.ProblemError: _BUG,
     lmdb.ReadersFullError: _BUSY,
     lmdb.ReadonlyError: _READ_ONLY,
@@ -114,11 +119,33 @@ def translated(
         return ReadOnlyStoreError(path)
     if kind == _GONE:
         return StoreClosedError(path)
+    if kind == _POISONED:
+        return PoisonedStoreError(path, str(fault))
     if kind == _DAMAGED:
         return CorruptStoreError(f"the file of the store at {path!r} is damaged: {fault}")
     if kind == _IO:
         return StoreError(f"the store at {path!r} met an I/O error: {fault}")
     return InternalError(f"{type(fault).__name__} at {path!r}: {fault}; please report this")
+
+
+@contextmanager
+def translating(path: str, deed: str) -> Iterator[None]:
+    """Let errors of lmdb and of the system leave the block as errors of objcache.
+
+    Args:
+        path: the store's directory.
+        deed: what could not be done to the store, for the message.
+    """
+    try:
+        yield
+    except ObjcacheError:
+        raise  # some are errors of the system as well
+    except lmdb.Error as fault:
+        raise translated(fault, path) from fault
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreFullError(path, _free_bytes(path), None, "free space on its disk") from error
+        raise StoreError(f"the store at {path!r} cannot be {deed}: {error}") from error
 
 
 _HARDLY_FREE_BYTES: Final = 1 << 20

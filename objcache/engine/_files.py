@@ -5,6 +5,7 @@ Knows: the directory of a store. Must not know: what is in its files.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -28,6 +29,7 @@ __all__ = [
     "filesystem_of",
     "prepare",
     "sync_directory",
+    "write_whole",
 ]
 
 FILE_NAME: Final = "store.lmdb"
@@ -176,16 +178,17 @@ class FileLock:
 
         Raises:
             StoreBusyError: *timeout_s* seconds passed.
+            StoreError: the system cannot lock; a lock that was to be converted may be lost.
         """
         kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         if timeout_s is None:
-            fcntl.flock(self._descriptor, kind)
+            self._flock(kind)
             return
         give_up = self._clock.monotonic() + timeout_s
         wait_s = _FIRST_WAIT_S
         while True:
             try:
-                fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
+                self._flock(kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 if self._clock.monotonic() + wait_s > give_up:
                     raise StoreBusyError(self._store, "another process", timeout_s) from None
@@ -197,18 +200,40 @@ class FileLock:
     def try_exclusive(self) -> bool:
         """Take the lock for oneself if nobody else has it; return whether that was so."""
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._flock(fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
 
     def release(self) -> None:
         """Release the lock."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self._flock(fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Close the file; in the process that holds the lock this releases it."""
         os.close(self._descriptor)
+
+    def _flock(self, operation: int) -> None:
+        try:
+            fcntl.flock(self._descriptor, operation)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise StoreError(f"the system cannot lock {self._path!r}: {error}") from error
+
+
+def write_whole(descriptor: int, content: bytes, offset: int) -> None:
+    """Write all of *content*: the system may take a part only.
+
+    Raises:
+        OSError: any part of it may be written.
+    """
+    done = 0
+    while done < len(content):
+        written = os.pwrite(descriptor, content[done:], offset + done)
+        if written == 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        done += written
 
 
 def sync_directory(directory: str) -> None:

@@ -50,7 +50,7 @@ def create(options: Options) -> None:
     """Make an empty file that is durable before it has its name.
 
     A power cut leaves no file, or a whole one; so a file without a checkpoint beside it needs none.
-    The caller holds `checkpoint.lock` and is the only user of the store.
+    The caller holds `opening.lock` and is the only user of the store.
     """
     fresh = f"{options.file}-new"
     if os.path.exists(fresh):

@@ -18,8 +18,9 @@ from objcache.engine._checkpoint_file import (
     Restored,
     restore,
 )
+from objcache.engine._faults import translating
 from objcache.engine._files import LOCK_SUFFIX, sync_directory
-from objcache.errors import CorruptStoreError, StoreError
+from objcache.errors import CorruptStoreError
 
 __all__ = [
     "mark_poisoned",
@@ -34,31 +35,36 @@ _POISON_NAME: Final = "restore"
 
 
 def recover(directory: str, file: str, mode: int) -> Restored | None:
-    """Put the store back to its last checkpoint if the machine went down since.
+    """Put the store back to its last checkpoint if the machine went down since, or a flush failed.
 
-    The caller holds `checkpoint.lock` and is the only user of the store.
+    The caller holds `opening.lock` and is the only user of the store.
 
     Raises:
         CorruptStoreError: that cannot be right; nothing was changed.
         StoreError: the files cannot be read or written.
     """
-    try:
+    with translating(directory, "recovered"):
         record = newest_record(directory, mode)
-        if record is None or not os.path.exists(file) or not _is_due(directory, record):
+        if record is None or not os.path.exists(file):
+            # Without a record nothing was written since the file was flushed. A mark that stayed
+            # would one day undo commits that have nothing to do with it.
+            _forget_poison(directory)
+            return None
+        event = _event(directory, record)
+        if not event:
             return None
         if record.kind == SCRATCH:
             return _emptied(directory, file)
         restored = restore(file, record)
         _forget_poison(directory)
-    except OSError as error:
-        raise StoreError(f"the store at {directory!r} cannot be recovered: {error}") from error
     if restored is not None:
         lost = "" if restored.lost_up_to is None else f" up to {restored.lost_up_to} at least"
         warn(
-            "the store at %r was put back to its checkpoint at transaction %d, because the machine "
-            "went down; transactions after it are lost%s",
+            "the store at %r was put back to its checkpoint at transaction %d, because %s; "
+            "transactions after it are lost%s",
             directory,
             restored.transaction_id,
+            event,
             lost,
         )
     return restored
@@ -74,13 +80,16 @@ def refuse_unrecovered(directory: str, file: str) -> None:
         record = newest_record(directory, None)
     except OSError:
         return  # no checkpoint file, or none that we may read: nothing is known
-    if record is None or not os.path.exists(file) or not _is_due(directory, record):
+    if record is None or not os.path.exists(file):
+        return
+    event = _event(directory, record)
+    if not event:
         return
     with open(file, "rb") as opened:
         first = opened.read(len(record.metas[0]))
     if record.kind == SCRATCH or first != record.metas[0]:
         raise CorruptStoreError(
-            f"the machine went down while {directory!r} was written to; open it once with the "
+            f"{event} while {directory!r} was written to; open it once with the "
             "permission to write, which puts it back to its last checkpoint"
         )
 
@@ -127,9 +136,12 @@ def warn(message: str, *arguments: Any) -> None:
     logging.getLogger("objcache").warning(message, *arguments)
 
 
-def _is_due(directory: str, record: Record) -> bool:
+def _event(directory: str, record: Record) -> str:
+    """Return what happened after *record* that makes recovery necessary; "" if nothing did."""
     boot = boot_id()
-    return boot is None or record.boot != boot or _is_poisoned(directory)
+    if boot is None or record.boot != boot:
+        return "the machine went down"
+    return "a flush to the disk failed" if _is_poisoned(directory) else ""
 
 
 def _is_poisoned(directory: str) -> bool:

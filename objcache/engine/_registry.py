@@ -5,12 +5,16 @@ Knows: the life of environments, and what fork() does to them. Must not know: th
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+import sys
 import threading
-from typing import Final
+from typing import Any, Final
 
 from objcache.clock import SYSTEM_CLOCK, Clock
 from objcache.engine._environment import Environment
+from objcache.engine._faults import translating
 from objcache.engine._files import check_filesystem, check_trust, prepare
 from objcache.engine._opening import DEFAULT_MAP_BYTES, Options
 from objcache.engine._session import Session
@@ -26,9 +30,11 @@ __all__ = [
 ]
 
 DURABILITIES: Final = ("commit", "checkpoint", "process")
-DEFAULT_DURABILITY: Final = "commit"
+DEFAULT_DURABILITY: Final = "checkpoint"
 DEFAULT_CHECKPOINT_INTERVAL_S: Final = 1.0
 
+# The modules that were told of us: they never forget.
+_told: list[Any] = []
 _environments: dict[tuple[int, int], Environment] = {}
 # Taken after the right to write, never before it: a transaction may open another store, or fork.
 _lock = threading.RLock()
@@ -65,33 +71,35 @@ def open_session(
         StoreNotFoundError, UntrustedStoreError, NetworkFilesystemError, StoreConflictError,
         StoreError: nothing was opened.
     """
-    file = prepare(directory, create=create and not readonly, shared=shared)
-    if not shared:
-        check_trust(directory)
-    if not allow_network:
-        check_filesystem(directory)
-    writable = os.access(directory, os.W_OK) and (
-        not os.path.exists(file) or os.access(file, os.W_OK)
-    )
-    if not writable and not readonly:
-        raise StoreError(f"no permission to write to {directory!r}; open it with readonly=True")
-    options = Options(
-        directory=directory,
-        file=file,
-        durability=durability,
-        map_bytes=map_bytes or DEFAULT_MAP_BYTES,
-        shared=shared,
-        lockable=writable,
-        checkpoint_interval_s=checkpoint_interval_s,
-        clock=clock,
-    )
-    with _lock:
-        environment = _shared_environment(options, bounded=map_bytes is not None)
-        if not readonly:
-            _take_part(environment)
-        session = Session(environment, readonly=readonly, timeout_s=timeout_s)
-        environment.references += 1
-        return session
+    with translating(directory, "opened"):
+        file = prepare(directory, create=create and not readonly, shared=shared)
+        if not shared:
+            check_trust(directory)
+        if not allow_network:
+            check_filesystem(directory)
+        options = Options(
+            directory=directory,
+            file=file,
+            durability=durability,
+            map_bytes=map_bytes or DEFAULT_MAP_BYTES,
+            shared=shared,
+            lockable=_is_writable(directory, file),
+            checkpoint_interval_s=checkpoint_interval_s,
+            clock=clock,
+        )
+        if not options.lockable and not readonly:
+            raise StoreError(f"no permission to write to {directory!r}; open it with readonly=True")
+        with _lock:
+            environment = _shared_environment(options, bounded=map_bytes is not None)
+            if not readonly:
+                _take_part(environment)
+            session = Session(environment, readonly=readonly, timeout_s=timeout_s)
+            environment.references += 1
+            return session
+
+
+def _is_writable(directory: str, file: str) -> bool:
+    return os.access(directory, os.W_OK) and (not os.path.exists(file) or os.access(file, os.W_OK))
 
 
 def _take_part(environment: Environment) -> None:
@@ -139,27 +147,44 @@ def close_session(session: Session) -> None:
             for identity, known in list(_environments.items()):
                 if known is environment:
                     del _environments[identity]
-            environment.close()
+            with translating(session.directory, "closed as it should"):
+                environment.close()
 
 
 def compact(session: Session) -> None:
     """Replace the file of *session* by one without free pages; see `Store.compact`."""
-    from objcache.engine.copies import compact_into  # noqa: PLC0415  # seldom called
+    from objcache.engine.copies import compact_into, put_in_place  # noqa: PLC0415  # seldom called
 
     session.check_writable()
     environment = session.environment
-    with environment.alone(session.timeout_s):
+    with translating(session.directory, "compacted"), environment.alone(session.timeout_s):
         fresh = compact_into(environment)
         with _lock:
             before = environment.identity()
             try:
-                environment.replace_file(fresh)
+                put_in_place(environment, fresh)
             finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(fresh)  # it has its place, or is for nothing
                 _environments.pop(before, None)
                 _environments[environment.identity()] = environment
 
 
+def _make_last_checkpoints() -> None:
+    for environment in list(_environments.values()):
+        environment.durability.exiting()
+
+
+def _finalize_in_worker(_registered: object) -> None:
+    sys.modules["multiprocessing.util"].Finalize(None, _make_last_checkpoints, exitpriority=0)
+
+
 def _before_fork() -> None:
+    # A worker of multiprocessing ends by os._exit, which knows its own finalizers only.
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and util not in _told:
+        _told.append(util)
+        util.register_after_fork(_make_last_checkpoints, _finalize_in_worker)
     _lock.acquire()  # so that no environment is half open in the child
 
 
@@ -174,6 +199,7 @@ def _after_fork_in_child() -> None:
         environment.after_fork_in_child()
 
 
+atexit.register(_make_last_checkpoints)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork,

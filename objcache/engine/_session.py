@@ -153,23 +153,60 @@ class Session:
             if environment.queue.waiting:
                 environment.queue.pass_on()
 
-    def write(self, function: Callable[[lmdb.Transaction[bytes]], T], *, brief: bool = False) -> T:
+    def write(
+        self,
+        function: Callable[[lmdb.Transaction[bytes]], T],
+        *,
+        brief: bool = False,
+        wanted_bytes: int = 0,
+    ) -> T:
         """Return what *function* did in one write transaction, committed; rolled back if it raised.
 
         Args:
-            function: must not call user code; it may not use the store.
+            function: must not call user code; it may not use the store. A brief one may be run by
+                another thread that writes at the same moment, and twice if that one's write fails.
             brief: it writes a record or two; long ones announce themselves to other processes.
+            wanted_bytes: that it writes, about.
         """
+        # Flat on purpose, as `put`: bench/workloads/cache_set.py; oracle: `_write_guarded`.
+        environment = self.environment
+        joined = environment.open_write
+        if self._guarded or not brief or (joined is not None and joined.owner == get_ident()):
+            return self._write_guarded(function, brief=brief, wanted_bytes=wanted_bytes)
+        lock = environment.write_lock
+        if environment.queue.waiting or not lock.acquire(blocking=False):
+            return environment.queue.write(function, wanted_bytes)
+        try:
+            transaction = environment.begin_write(wanted_bytes=wanted_bytes)
+            try:
+                result = function(transaction)
+                transaction.commit()
+            except BaseException:
+                # The traceback keeps the transaction alive, and it the writers' mutex.
+                transaction.abort()
+                raise
+        except EngineFault as fault:
+            raise environment.durability.failed(fault, wanted_bytes or None) from fault
+        finally:
+            lock.release()
+            if environment.queue.waiting:
+                environment.queue.pass_on()
+        return result
+
+    def _write_guarded(
+        self,
+        function: Callable[[lmdb.Transaction[bytes]], T],
+        *,
+        brief: bool,
+        wanted_bytes: int,
+    ) -> T:
         self.check_writable()
         environment = self.environment
         joined = environment.open_write
         if joined is not None and joined.owner == get_ident():
             return self._write_joined(joined, function)
-        waiting = environment.queue.waiting or environment.write_lock.locked()
-        if brief and waiting and self.timeout_s is None:
-            return environment.queue.write(function)
         with environment.writing(self.timeout_s, brief=brief):
-            return environment.write_once(function)
+            return environment.write_once(function, wanted_bytes)
 
     def _write_joined(
         self, joined: WriteTransaction, function: Callable[[lmdb.Transaction[bytes]], T]
@@ -307,10 +344,16 @@ class JoinedSession:
         self._opened.current()
         self._session.put(engine_key, record)
 
-    def write(self, function: Callable[[lmdb.Transaction[bytes]], T], *, brief: bool = False) -> T:
+    def write(
+        self,
+        function: Callable[[lmdb.Transaction[bytes]], T],
+        *,
+        brief: bool = False,
+        wanted_bytes: int = 0,
+    ) -> T:
         """Return what *function* did in the transaction."""
         self._opened.current()
-        return self._session.write(function, brief=brief)
+        return self._session.write(function, brief=brief, wanted_bytes=wanted_bytes)
 
     @contextmanager
     def transaction(self) -> Iterator[WriteTransaction]:

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from objcache.clock import SYSTEM_CLOCK, Clock
 from objcache.engine import (
     DEFAULT_CHECKPOINT_INTERVAL_S,
+    DEFAULT_DURABILITY,
     DURABILITIES,
-    FILE_NAME,
     close_session,
     compact,
     open_session,
-    sync_directory,
 )
-from objcache.errors import StoreClosedError, StoreError, StoreExistsError
+from objcache.errors import StoreClosedError
 from objcache.keys import namespace_prefix
 from objcache.protocols import Codec
 from objcache.records import Records
@@ -127,9 +126,8 @@ class Store(PlacedWriter[K, V]):
     Args:
         path: the directory; made with mode 0700 if missing.
         durability: what a power cut loses; the death of the process loses nothing.
+            `"checkpoint"`: the commits since the last checkpoint, never the store;
             `"commit"`: nothing, for two flushes a commit, shared by threads that wait;
-            `"checkpoint"`: the commits since the last checkpoint, never the store; not yet for
-            programs that fork inside a transaction (docs/caveats.md);
             `"process"`: all of it, found and emptied at the next open: for scratch data.
             All who write to a store at a time agree on one.
         checkpoint_interval: seconds from a commit to the next checkpoint, at most.
@@ -170,7 +168,7 @@ class Store(PlacedWriter[K, V]):
         self: Store[Any, Any],  # without an annotation of its own a store holds anything
         path: str | os.PathLike[str],
         *,
-        durability: str = "commit",
+        durability: str = DEFAULT_DURABILITY,
         checkpoint_interval: float = DEFAULT_CHECKPOINT_INTERVAL_S,
         codec: str | Codec = "pickle",
         protocol: int | None = None,
@@ -356,24 +354,14 @@ class Store(PlacedWriter[K, V]):
 
         Raises:
             StoreExistsError: something is there already.
+            StoreFullError, StoreError: the copy could not be made durable.
         """
-        from objcache.engine.copies import copy_to  # noqa: PLC0415  # seldom called
+        from objcache.engine.copies import copy_into  # noqa: PLC0415  # seldom called
 
         if self._session.closed:
             raise StoreClosedError(self.path)
         target = os.path.abspath(os.fsdecode(path))
-        try:
-            os.makedirs(target, mode=0o700, exist_ok=True)
-            if os.listdir(target):
-                raise StoreExistsError(target)
-            unfinished = os.path.join(target, FILE_NAME + "-unfinished")
-            copy_to(self._session.environment, unfinished, compact=compact)
-            os.rename(unfinished, os.path.join(target, FILE_NAME))
-            sync_directory(target)
-        except FileExistsError:
-            raise StoreExistsError(target) from None
-        except OSError as error:
-            raise StoreError(f"cannot copy the store to {target!r}: {error}") from error
+        copy_into(self._session.environment, target, compact=compact)
 
     def compact(self) -> None:
         """Give free pages back to the disk, by replacing the file with a compact copy.
@@ -385,16 +373,19 @@ class Store(PlacedWriter[K, V]):
         """
         compact(self._session)
 
-    def check(self) -> CheckReport:
+    def check(self, *, deep: bool = False) -> CheckReport:
         """Read every record of the store and its namespaces; report what is wrong.
 
         Header, signature, key and value of each record, and each counter. Values are decoded,
         once authentic. Nothing is changed.
 
+        Args:
+            deep: also every page of the file, the list of free pages, the rows of memoized
+                functions, and whether LMDB, in a child process, reads the same.
         """
         from objcache.store._check import check_store  # noqa: PLC0415  # seldom called
 
-        return check_store(self._session, self._records)
+        return check_store(self._session, self._records, deep=deep)
 
     def rekey(self) -> Resigned:
         """Sign every record with the first of the store's secrets.

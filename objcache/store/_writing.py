@@ -48,7 +48,9 @@ class Target(Source, Protocol):
         """Write one record."""
         ...
 
-    def write(self, function: Callable[[Transaction], T], /, *, brief: bool = False) -> T:
+    def write(
+        self, function: Callable[[Transaction], T], /, *, brief: bool = False, wanted_bytes: int = 0
+    ) -> T:
         """Return what *function* did in one write transaction."""
         ...
 
@@ -97,7 +99,11 @@ class ObjectWriter(ObjectReader[K, V], MutableMapping[K, V]):
             located, full_key = engine_key(self._prefix, key)
         record = self._records.encode(located, full_key, value)
         if self._prefix:
-            self._target.write(lambda transaction: self._put(transaction, located, record))
+            self._target.write(
+                lambda transaction: self._put(transaction, located, record),
+                brief=True,
+                wanted_bytes=len(record),
+            )
         else:
             self._target.put(located, record)
 

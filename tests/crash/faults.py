@@ -321,7 +321,7 @@ class Trials:
                 allowed = [old, new]
             if error is None and hits:
                 self.tolerated.add(f"{name}: {kind}, {fault.name}")
-            full = fault.number == errno.ENOSPC and kind == "write" and name != "copy"
+            full = fault.number == errno.ENOSPC and kind == "write"
             told = self._told(error, hits, full=full)
             for problem in [*told, *self._state(deed, place, error, allowed)]:
                 text = problem.replace(place.directory, "PLACE")

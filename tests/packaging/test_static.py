@@ -30,6 +30,8 @@ GRANTED: dict[str, int] = {
     "objcache/records.py::encode": 50,
     # One open file: its handle, locks, members and pulse live and die together.
     "objcache/engine/_environment.py::Environment": 310,
+    # One protocol: its steps, their order, and what happens when one of them fails.
+    "objcache/engine/_checkpoints.py::Checkpoints": 265,
     # A third of it is its signature.
     "objcache/store/_store.py::__init__": 66,
 }

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
+import textwrap
 import threading
 
 import lmdb
 import pytest
 
 from objcache import Store
-from objcache.engine import FILE_NAME, _boot, _checkpoint_file, _checkpoints, _recovery
+from objcache.engine import (
+    FILE_NAME,
+    _agreement,
+    _boot,
+    _checkpoint_file,
+    _checkpoints,
+    _recovery,
+)
 from objcache.errors import (
     CorruptStoreError,
     PoisonedStoreError,
     StoreBusyError,
+    StoreClosedError,
     StoreConflictError,
+    StoreError,
 )
 from tests.conftest import SECRET
 from tests.scripts import finish, run, start
@@ -61,6 +71,12 @@ def opened(path, **options):
 
 
 # -- promises --------------------------------------------------------------------------------
+
+
+def test_it_is_the_default(tmp_path):
+    """Who says nothing gets it."""
+    with Store(tmp_path / "store", secret=SECRET) as store:
+        assert "checkpoint" == store.durability
 
 
 def test_a_power_cut_leaves_the_last_checkpoint(store, boot, tmp_path, caplog):
@@ -167,24 +183,32 @@ def test_a_thread_only_while_there_is_something_to_sync(open_store, boot):
     assert thread is not checkpoints._thread
 
 
-def test_many_bytes_make_an_early_checkpoint(store, monkeypatch):
-    """Neither the interval nor memory bounds what is not flushed, but bytes do."""
-    monkeypatch.setattr(_checkpoints, "_EARLY_BYTES", 1 << 20)
+def test_many_bytes_make_an_early_checkpoint(open_store, boot):
+    """Neither the interval nor memory bounds what is not flushed, but bytes do: a part of the map."""
+    options = {"durability": "checkpoint", "checkpoint_interval": NEVER}
+    store = open_store(map_size_bytes=64 << 20, **options)
+    store["first"] = 1
+    first = store.durable_up_to
+    for number in range(40):  # more than a 32nd, less than a 16th
+        store[number] = b"x" * (1 << 16)
+    settled = store._session.environment.durability.checkpoints._settled
+    with settled:
+        settled.wait_for(lambda: store.durable_up_to > first, timeout=30)
+
+    assert first < store.durable_up_to
+
+
+def test_writers_wait_when_there_is_too_much(open_store, boot, monkeypatch):
+    """At twice that part of the map a writer makes the checkpoint itself."""
+    monkeypatch.setattr(_checkpoints.Checkpoints, "_begin_thread", lambda _: None)
+    options = {"durability": "checkpoint", "checkpoint_interval": NEVER}
+    store = open_store(map_size_bytes=16 << 20, **options)
+    store["first"] = 1
+    first = store.durable_up_to
     for number in range(40):
         store[number] = b"x" * (1 << 16)
 
-    assert store.wait_durable(timeout=20) or store.durable_up_to > 0
-
-
-def test_writers_wait_when_there_is_too_much(store, monkeypatch):
-    """At four times that bound a writer makes the checkpoint itself."""
-    monkeypatch.setattr(_checkpoints, "_EARLY_BYTES", 1 << 40)
-    monkeypatch.setattr(_checkpoints, "_WAIT_BYTES", 1 << 20)
-    before = store.durable_up_to
-    for number in range(40):
-        store[number] = b"x" * (1 << 16)
-
-    assert before < store.durable_up_to
+    assert first < store.durable_up_to
 
 
 def test_sync_in_ones_own_transaction_is_refused(store):
@@ -605,3 +629,198 @@ def test_two_processes_make_checkpoints(path, tmp_path):
             assert number == store["other"]
             store.sync()
     assert "" == finish(other)
+
+
+ENDS = {
+    "a script": "write()",
+    "a thread": "import threading; threading.Thread(target=write).start()",
+    "a forked worker": """
+        import multiprocessing
+        if __name__ == "__main__":
+            worker = multiprocessing.get_context("fork").Process(target=write)
+            worker.start()
+            worker.join()
+            os._exit(worker.exitcode)""",
+}
+
+
+@pytest.mark.parametrize("end", list(ENDS), ids=lambda end: end.replace(" ", "_"))
+def test_a_program_that_ends_without_closing_makes_a_last_checkpoint(tmp_path, end):
+    """Who forgets `close` loses no more than who does not."""
+    path = tmp_path / "store"
+    code = """
+        store = open_store(durability="checkpoint", checkpoint_interval=3600)
+        store["first"] = 1
+        store.sync()
+        def write():
+            store["last"] = 2
+    """
+    run(textwrap.dedent(code) + textwrap.dedent(ENDS[end]).strip(), path)
+
+    with opened(path) as store:
+        assert 2 == store["last"]
+        assert store.stats().last_transaction_id == store.durable_up_to
+
+
+def test_a_transaction_left_open_does_not_keep_a_program_from_ending(tmp_path):
+    """A thread that never ends its transaction costs the exit a second, not for ever."""
+    code = """
+        import threading
+        store = open_store(durability="checkpoint", checkpoint_interval=3600)
+        inside = threading.Event()
+        def stay():
+            with store.transaction() as transaction:
+                transaction["a"] = 1
+                inside.set()
+                threading.Event().wait()
+        threading.Thread(target=stay, daemon=True).start()
+        inside.wait()
+    """
+    run(code, tmp_path / "store", timeout_s=20)
+
+
+# -- trouble that passes, and trouble that stays -----------------------------------------------
+
+
+def test_recovery_says_what_happened(store, boot, caplog):
+    """A store put back because a flush failed does not say that the machine went down."""
+    store["kept"] = 1
+    store.sync()
+    store["unsure"] = 1
+    _recovery.mark_poisoned(store.path, 0o600)
+    store._session.environment.durability.poisoned("injected")
+    store.close()
+    with opened(store.path) as found:
+        assert {"kept": 1} == dict(found)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "because a flush to the disk failed; transactions after it are lost" in message
+
+
+def test_a_mark_without_a_record_is_forgotten(path, boot):
+    """A mark of a failed flush undoes nothing that was written after the store was opened again."""
+    with opened(path, durability="commit") as store:
+        store["a"] = 1
+    _recovery.mark_poisoned(path, 0o600)
+    with opened(path, durability="process") as store:
+        assert {"a": 1} == dict(store)
+    with opened(path, durability="process") as store:
+        assert {"a": 1} == dict(store)
+        assert not os.path.exists(os.path.join(path, "restore"))
+
+
+def test_a_record_that_is_written_by_halves(store, boot, tmp_path, monkeypatch):
+    """Where the system takes a part of a write the rest follows: the record is whole."""
+    real = os.pwrite
+    sizes = []
+
+    def short(descriptor, content, offset):
+        sizes.append(len(content))
+        return real(descriptor, content[: (len(content) + 1) // 2], offset)
+
+    store["a"] = 1
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", short)
+        store.sync()
+    boot()
+
+    assert len(sizes) > 2
+    with opened(image(store, tmp_path / "image")) as found:
+        assert {"a": 1} == dict(found)
+
+
+def test_a_disk_that_takes_nothing(store, monkeypatch):
+    """A write of nothing is an I/O error, not an attempt without end."""
+    store["a"] = 1
+    store.sync()
+    store["a"] = 2
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", lambda *_: 0)
+        with pytest.raises(PoisonedStoreError, match="Input/output error"):
+            store.sync()
+
+
+def test_who_failed_to_take_part_stands_in_nobodys_way(path, monkeypatch):
+    """A store that could not be opened keeps no lock: the next attempt does not wait for it."""
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_agreement, "write_whole", fail)
+        with pytest.raises(StoreError, match="Input/output error"):
+            opened(path)
+    with opened(path) as store:
+        store["a"] = 1
+
+
+def test_a_failed_compact_leaves_a_store_with_checkpoints(store, boot, tmp_path, monkeypatch):
+    """After a compact that could not finish nothing is written without a checkpoint behind it."""
+    store["a"] = 1
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", fail)
+        with pytest.raises(StoreError, match="cannot be compacted.*Input/output error"):
+            store.compact()
+    store["b"] = 2
+    boot()
+
+    assert store._session.environment.durability.checkpoints.pin is not None
+    assert not os.path.exists(os.path.join(store.path, FILE_NAME + "-compact"))
+    with opened(image(store, tmp_path / "image")) as found:
+        assert {"a": 1} == dict(found)
+
+
+def test_a_poisoned_store_is_not_compacted(store, boot):
+    """The last checkpoint of a store whose flush has failed is not given away for a copy."""
+    store["a"] = 1
+    store.sync()
+    store._session.environment.durability.poisoned("injected")
+    with pytest.raises(PoisonedStoreError, match="injected"):
+        store.compact()
+    assert os.path.exists(os.path.join(store.path, "checkpoint"))
+
+
+def test_a_file_that_cannot_be_opened_poisons_nothing(store, monkeypatch):
+    """Too many open files is told, and passes: no flush has failed."""
+    store["a"] = 1
+    store.close()
+
+    def fail(*_, **__):
+        raise OSError(24, "Too many open files")
+
+    with opened(store.path) as found:
+        with monkeypatch.context() as patched:
+            patched.setattr(_checkpoints, "CheckpointFile", fail)
+            with pytest.raises(StoreError, match="cannot be made durable.*Too many") as told:
+                found["a"] = 2
+        found["a"] = 3
+
+        assert StoreError is type(told.value)
+        assert {"a": 3} == dict(found)
+
+
+def test_who_waits_for_a_poisoned_store_is_told(store):
+    """A thread that waits until its commits are durable does not wait for ever."""
+    store["a"] = 1
+    store.sync()
+    store["a"] = 2
+    waits = threading.Event()
+    told = []
+
+    def wait():
+        waits.set()
+        try:
+            store.wait_durable(None)
+        except (PoisonedStoreError, StoreClosedError) as error:
+            told.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    waits.wait()
+    store._session.environment.durability.poisoned("injected")
+    thread.join(30)
+
+    assert [PoisonedStoreError] == [type(error) for error in told]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import errno
+import fcntl
 import os
 import pathlib
 import re
@@ -14,14 +16,16 @@ import objcache
 from objcache import Store
 from objcache.clock import ManualClock
 from objcache.engine import EngineFault, close_session, open_session
-from objcache.engine._faults import _KINDS, translated
+from objcache.engine._faults import _KINDS, translated, translating
 from objcache.engine._files import FileLock, check_filesystem, filesystem_of
 from objcache.errors import (
     InternalError,
     NetworkFilesystemError,
     ObjcacheError,
+    PoisonedStoreError,
     StoreBusyError,
     StoreConflictError,
+    StoreError,
     StoreFullError,
 )
 
@@ -312,6 +316,49 @@ def test_faults_never_leave_as_they_are(store, monkeypatch):
             operation()
 
         assert isinstance(caught.value, ObjcacheError)
+
+
+def test_full_disk_is_told_as_that(path):
+    """Full disks and quotas are a StoreFullError, whether lmdb or the system says so."""
+    assert isinstance(
+        translated(lmdb.DiskError("copy: No space left on device"), path), StoreFullError
+    )
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        with pytest.raises(StoreFullError), translating(path, "opened"):
+            raise OSError(number, os.strerror(number))
+
+
+def test_lmdb_that_has_given_up_is_poisoned(open_store):
+    """After a meta page that could not be written the store says so, and is closed in silence."""
+    store = open_store()
+    store["a"] = 1
+    environment = store._session.environment
+
+    assert isinstance(environment.translated(lmdb.PanicError("injected")), PoisonedStoreError)
+    for use in (lambda: store.update(a=1), store.sync):
+        with pytest.raises(PoisonedStoreError, match="injected"):
+            use()
+    assert 1 == store["a"]
+    store.close()
+
+
+def test_system_that_cannot_lock_is_an_error_of_objcache(tmp_path, monkeypatch):
+    """Errors of flock(2) are told as a StoreError that names the file."""
+    lock = FileLock(str(tmp_path / "lock"), str(tmp_path), ManualClock(), 0o600)
+
+    def fail(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    for use in (
+        lambda: lock.acquire(exclusive=True, timeout_s=None),
+        lambda: lock.acquire(exclusive=False, timeout_s=1.0),
+        lock.try_exclusive,
+        lock.release,
+    ):
+        with pytest.raises(StoreError, match="cannot lock.*lock': .*No locks available"):
+            use()
+    lock.close()
 
 
 def test_unknown_trouble_is_reported_as_ours(path):
