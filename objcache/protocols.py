@@ -6,9 +6,10 @@ Knows: shapes only. Must not know: any implementation.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
-__all__ = ["MISSING", "Codec", "Missing"]
+__all__ = ["MISSING", "Codec", "Files", "Missing"]
 
 
 class Missing(enum.Enum):
@@ -22,6 +23,22 @@ class Missing(enum.Enum):
 
 MISSING: Final = Missing.MISSING
 """No value was given or found."""
+
+
+class Files(Protocol):
+    """Where large parts of values are kept beside their records."""
+
+    def write(self, parts: Sequence[memoryview], /) -> tuple[bytes, list[tuple[int, int]]]:
+        """Write *parts* to a new file; return its name, and start and end of each."""
+        ...
+
+    def read(self, name: bytes, places: Sequence[tuple[int, int]], /) -> list[bytearray]:
+        """Return copies of what lies between each start and end of *places*."""
+        ...
+
+    def view(self, name: bytes, places: Sequence[tuple[int, int]], /) -> list[memoryview]:
+        """Return what lies between each start and end of *places*, read-only, without a copy."""
+        ...
 
 
 class Codec(Protocol):

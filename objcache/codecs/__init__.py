@@ -1,6 +1,7 @@
 """Codecs: values to payloads and back.
 
-Knows: pickle's edges, and the data-only formats. Must not know: headers, signatures, records.
+Knows: pickle's edges, the data-only formats, compression. Must not know: headers, signatures,
+records.
 `"pickle"` is no `Codec` object: the record layer calls pickle itself, after it has
 authenticated the record, and takes from here what surrounds those calls.
 """
@@ -15,6 +16,7 @@ from objcache.codecs._ids import FIRST_CUSTOM_ID as FIRST_CUSTOM_ID
 from objcache.codecs._ids import LARGEST_BUILTIN_ID as LARGEST_BUILTIN_ID
 from objcache.codecs._ids import LARGEST_ID as LARGEST_ID
 from objcache.codecs._ids import CodecId as CodecId
+from objcache.codecs._ids import CompressionId as CompressionId
 from objcache.codecs._pickle import OUT_OF_BAND_MIN_BYTES as OUT_OF_BAND_MIN_BYTES
 from objcache.codecs._pickle import OutOfBand as OutOfBand
 from objcache.codecs._pickle import decode_failure as decode_failure
@@ -25,6 +27,8 @@ from objcache.codecs._pickle import trust_names as trust_names
 from objcache.protocols import Codec
 
 if TYPE_CHECKING:
+    from objcache.codecs._compression import Compression as Compression
+    from objcache.codecs._compression import decompress as decompress
     from objcache.codecs._json import JsonCodec as JsonCodec
     from objcache.codecs._msgpack import MsgpackCodec as MsgpackCodec
     from objcache.codecs._raw import RawCodec as RawCodec
@@ -34,19 +38,24 @@ if TYPE_CHECKING:
 __all__ = [
     "ALWAYS_TRUSTED",
     "BUILTIN_CODECS",
+    "DEFAULT_COMPRESSION_THRESHOLD_BYTES",
     "FIRST_CUSTOM_ID",
     "LARGEST_BUILTIN_ID",
     "LARGEST_ID",
     "NUMPY_TRUSTED",
     "OUT_OF_BAND_MIN_BYTES",
     "CodecId",
+    "Compression",
+    "CompressionId",
     "JsonCodec",
     "MsgpackCodec",
     "OutOfBand",
     "RawCodec",
     "check_custom_codec",
     "codec_by_name",
+    "compression_by_name",
     "decode_failure",
+    "decompress",
     "encode_failure",
     "loads_restricted",
     "payload_protocol",
@@ -58,6 +67,8 @@ _LATE: Final = {
     "JsonCodec": "_json",
     "MsgpackCodec": "_msgpack",
     "RawCodec": "_raw",
+    "Compression": "_compression",
+    "decompress": "_compression",
     "ALWAYS_TRUSTED": "_restricted",
     "NUMPY_TRUSTED": "_restricted",
 }
@@ -108,6 +119,35 @@ def codec_by_name(name: str) -> Codec:
     if factory is None:
         raise ValueError(f"codec {name!r} is not one of pickle, {', '.join(BUILTIN_CODECS)}")
     return factory()
+
+
+DEFAULT_COMPRESSION_THRESHOLD_BYTES: Final = 1024
+"""Below this most values gain nothing: they share a page with others (docs/reference)."""
+
+
+def compression_by_name(
+    name: str | None,
+    level: int | None = None,
+    threshold_bytes: int = DEFAULT_COMPRESSION_THRESHOLD_BYTES,
+) -> Compression | None:
+    """Return how values are made smaller; None where *name* is None.
+
+    Args:
+        name: `"zlib"`, `"lz4"` or `"zstd"`.
+        level: of the algorithm; None is its own default.
+        threshold_bytes: what is smaller is stored as it is.
+
+    Raises:
+        ValueError: no such algorithm, level or threshold.
+        MissingExtraError: its package is not installed.
+    """
+    if name is None:
+        if level is not None:
+            raise ValueError(f"compression_level={level} says nothing without compression=")
+        return None
+    from objcache.codecs._compression import Compression  # noqa: PLC0415  # see _LATE
+
+    return Compression(name, level, threshold_bytes)
 
 
 def check_custom_codec(codec: Codec) -> None:

@@ -21,9 +21,16 @@ from objcache.engine._registry import compact as compact
 from objcache.engine._registry import open_session as open_session
 from objcache.engine._session import JoinedSession as JoinedSession
 from objcache.engine._session import Session as Session
+from objcache.engine._side_keeper import SideKeeper as SideKeeper
+from objcache.engine._side_rows import live_files as live_files
+from objcache.engine._side_rows import side_row as side_row
+from objcache.engine._side_rows import side_rows as side_rows
 from objcache.engine._transactions import ReadSnapshot as ReadSnapshot
 from objcache.engine._transactions import Transaction as Transaction
 from objcache.engine._transactions import WriteTransaction as WriteTransaction
+from objcache.engine.side_files import SideFileMissingError as SideFileMissingError
+from objcache.engine.side_files import SideFiles as SideFiles
+from objcache.engine.side_files import copy_side_file as copy_side_file
 
 __all__ = [
     "DEFAULT_CHECKPOINT_INTERVAL_S",
@@ -38,10 +45,17 @@ __all__ = [
     "ReadSnapshot",
     "Restored",
     "Session",
+    "SideFileMissingError",
+    "SideFiles",
+    "SideKeeper",
     "Transaction",
     "WriteTransaction",
     "close_session",
     "compact",
+    "copy_side_file",
+    "live_files",
     "open_session",
+    "side_row",
+    "side_rows",
     "sync_directory",
 ]

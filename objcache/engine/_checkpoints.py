@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import lmdb
 
 from objcache.engine._checkpoint_file import (
+    CHECKPOINT,
     CheckpointFile,
     Record,
     checkpoint_of,
@@ -34,6 +35,7 @@ from objcache.errors import (
     PoisonedStoreError,
     StoreBusyError,
     StoreClosedError,
+    StoreError,
 )
 
 if TYPE_CHECKING:
@@ -182,9 +184,10 @@ class Checkpoints:
             self._file = CheckpointFile(options.directory, options.file_mode, create=True)
         fresh, metas = self._pin_newest(self._environment)
         try:
+            self._environment.side.flush(fresh, _noted_id(self._file))
             self._environment.handle.sync(True)  # lmdb's own "force"
             self._note(self._file, fresh.id(), metas)
-        except (lmdb.Error, OSError) as error:
+        except (lmdb.Error, OSError, StoreError) as error:
             fresh.abort()
             self._fail(error)
         before, self.pin = self.pin, fresh
@@ -223,7 +226,9 @@ class Checkpoints:
     def _fail(self, error: Exception) -> NoReturn:
         """Refuse all writes from now on: the kernel may have dropped what it could not flush."""
         options, durability = self._environment.options, self._environment.durability
-        self.dirty = True
+        self.dirty, self._flushing = True, False
+        if isinstance(error, StoreError):  # a side file could not be opened: nothing is lost
+            raise error
         mark_poisoned(options.directory, options.file_mode)
         durability.poisoned(f"{type(error).__name__}: {error}")
         self.tell()
@@ -288,9 +293,11 @@ class Checkpoints:
                 if self.dirty:
                     idle = False
                     self.make()
+                    self._environment.side.collect(anew=True)
                 elif not idle:
                     idle = True
                 elif self._end_thread():
+                    self._environment.side.collect(anew=True)  # the pin may have kept files
                     return
                 told = False
             except StoreClosedError:
@@ -369,3 +376,9 @@ class Checkpoints:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _noted_id(file: CheckpointFile) -> int:
+    """Return the transaction of the newest record of all processes: its side files are flushed."""
+    newest = file.newest()
+    return newest.transaction_id if newest is not None and newest.kind == CHECKPOINT else 0

@@ -86,6 +86,7 @@ class Durability:
                 note_scratch(options.directory, options.file, options.file_mode)
         elif self.checkpoints is not None:
             if record is not None and record.kind == SCRATCH:
+                self._flush()  # nobody has noted which side files are not
                 self.checkpoints.make()
         elif record is not None:
             self._end_checkpoints()
@@ -152,13 +153,21 @@ class Durability:
             self.checkpoints.make()
         else:
             self._flush()
+        self._environment.side.collect(anew=True)
 
     def _flush(self) -> None:
         try:
+            self._environment.side.flush_all()
             self._environment.handle.sync(True)  # lmdb's own "force"
-        except lmdb.Error as fault:
+        except (lmdb.Error, OSError) as fault:
             self.poisoned(str(fault))
             raise PoisonedStoreError(self._environment.options.directory, self.poison) from fault
+
+    def settled_up_to(self) -> int:
+        """Return the last transaction that nothing can undo any more, as far as this process knows."""
+        if self.checkpoints is not None:
+            return self.checkpoints.durable_id
+        return int(self._environment.handle.info()["last_txnid"])
 
     def wait(self, timeout_s: float | None) -> bool:
         """Wait until what this process has committed is durable; return whether it is."""

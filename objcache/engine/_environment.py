@@ -24,6 +24,7 @@ from objcache.engine._members import Members
 from objcache.engine._opening import Options, create, lmdb_open, open_largest_map
 from objcache.engine._pulse import Pulse
 from objcache.engine._recovery import recover, refuse_unrecovered
+from objcache.engine._side_keeper import SideKeeper
 from objcache.engine._transactions import FORKED, ReadSnapshot, Transaction, WriteTransaction
 from objcache.engine._users import Users
 from objcache.errors import StoreBusyError, StoreClosedError
@@ -59,6 +60,7 @@ class Environment:
         "queue",
         "references",
         "restored",
+        "side",
         "users",
         "write_lock",
         "writers",
@@ -76,6 +78,7 @@ class Environment:
         self.members = Members()
         self.queue = WriteQueue(self)
         self.durability = Durability(self)
+        self.side = SideKeeper(self)
         self.restored: Restored | None = None
         self._inherited: Inherited | None = None
         self._handle: lmdb.Environment | None = None
@@ -121,6 +124,7 @@ class Environment:
         self.durability.abandon()
         handle, self._handle = self._handle, None
         self.rewire()
+        self.side.closed()
         if handle is not None:
             handle.close()
         self._end_pulse()
@@ -137,6 +141,7 @@ class Environment:
                 if not os.path.exists(options.file):
                     create(options)
             self._open_handle()
+            self.side.opened(alone=alone)
 
     def _open_handle(self) -> None:
         # Kept: if this does not go well it is needed once more.
@@ -221,6 +226,7 @@ class Environment:
         self.members.end_snapshots(FORKED)
         self._close_locks()
         self.queue = WriteQueue(self)
+        self.side.after_fork_in_child()
         self.durability.after_fork_in_child()
         if self._handle is not None:
             self._inherited = Inherited(self._handle)
@@ -252,7 +258,7 @@ class Environment:
 
     def snapshot(self) -> ReadSnapshot:
         """Return a read transaction that stays, seen by `stats` and ended by `close`."""
-        snapshot = ReadSnapshot(self.handle.begin(), self.members.forget, self.options.directory)
+        snapshot = ReadSnapshot(self.handle.begin(), self.side.forget, self.options.directory)
         self.members.keep(snapshot)
         return snapshot
 

@@ -34,6 +34,7 @@ class Options(NamedTuple):
     lockable: bool
     checkpoint_interval_s: float
     clock: Clock
+    readonly: bool
 
     @property
     def file_mode(self) -> int:

@@ -86,6 +86,7 @@ def open_session(
             lockable=_is_writable(directory, file),
             checkpoint_interval_s=checkpoint_interval_s,
             clock=clock,
+            readonly=readonly,
         )
         if not options.lockable and not readonly:
             raise StoreError(f"no permission to write to {directory!r}; open it with readonly=True")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from objcache.engine._environment import Environment
 from objcache.engine._faults import EngineFault
+from objcache.engine._scopes import nested, outermost
 from objcache.engine._transactions import ReadSnapshot, WriteTransaction
 from objcache.errors import ReadOnlyStoreError, StoreClosedError
 
@@ -23,11 +24,20 @@ __all__ = ["JoinedSession", "Session"]
 T = TypeVar("T")
 
 
+def _put(
+    transaction: lmdb.Transaction[bytes], engine_key: bytes, record: bytes | bytearray
+) -> None:
+    transaction.put(engine_key, record)
+
+
 class Session:
     """A store's connection to the environment it shares with other stores of the process.
 
     `begin()` returns a read transaction. It must be dropped at once, and nothing read from
     it may be a view into the map (I6): the environment hands out bytes only.
+
+    Attributes:
+        replace: writes a record where there may be one with a side file; the store sets it.
 
     Concurrency: any thread; a write transaction belongs to the thread that began it.
     """
@@ -40,6 +50,7 @@ class Session:
         "directory",
         "environment",
         "readonly",
+        "replace",
         "timeout_s",
     )
 
@@ -53,6 +64,7 @@ class Session:
         self.directory = environment.options.directory
         # One test on the hot path stands for three rare states.
         self._guarded = readonly or timeout_s is not None
+        self.replace: Callable[[lmdb.Transaction[bytes], bytes, bytes | bytearray], object] = _put
         self.begin: Callable[[], lmdb.Transaction[bytes]]
         environment.members.join(self, environment.begin_function)
 
@@ -128,19 +140,26 @@ class Session:
         environment = self.environment
         joined = environment.open_write
         if self._guarded or (joined is not None and joined.owner == get_ident()):
-            self.write(lambda transaction: transaction.put(engine_key, record), brief=True)
+            self.write(
+                lambda transaction: self._put_in(transaction, engine_key, record), brief=True
+            )
             return
         lock = environment.write_lock
         # Who has just let the lock go would get it again before those who wait for it wake.
         if environment.queue.waiting or not lock.acquire(blocking=False):
             environment.queue.write(
-                lambda transaction: transaction.put(engine_key, record), len(record)
+                lambda transaction: self._put_in(transaction, engine_key, record), len(record)
             )
+            environment.side.collect()
             return
         try:
             transaction = environment.begin_write(wanted_bytes=len(record))
             try:
-                transaction.put(engine_key, record)
+                # Under lmdb's mutex: who attaches a side file sets the flag before its commit.
+                if environment.side.flag[0]:
+                    self.replace(transaction, engine_key, record)
+                else:
+                    transaction.put(engine_key, record)
                 transaction.commit()
             except BaseException:
                 # The traceback keeps the transaction alive, and it the writers' mutex.
@@ -152,6 +171,18 @@ class Session:
             lock.release()
             if environment.queue.waiting:
                 environment.queue.pass_on()
+        environment.side.collect()
+
+    def _put_in(
+        self,
+        transaction: lmdb.Transaction[bytes],
+        engine_key: bytes,
+        record: bytes | bytearray,
+    ) -> None:
+        if self.environment.side.flag[0]:
+            self.replace(transaction, engine_key, record)
+        else:
+            transaction.put(engine_key, record)
 
     def write(
         self,
@@ -175,7 +206,9 @@ class Session:
             return self._write_guarded(function, brief=brief, wanted_bytes=wanted_bytes)
         lock = environment.write_lock
         if environment.queue.waiting or not lock.acquire(blocking=False):
-            return environment.queue.write(function, wanted_bytes)
+            result = environment.queue.write(function, wanted_bytes)
+            environment.side.collect()
+            return result
         try:
             transaction = environment.begin_write(wanted_bytes=wanted_bytes)
             try:
@@ -191,6 +224,7 @@ class Session:
             lock.release()
             if environment.queue.waiting:
                 environment.queue.pass_on()
+        environment.side.collect()
         return result
 
     def _write_guarded(
@@ -206,7 +240,9 @@ class Session:
         if joined is not None and joined.owner == get_ident():
             return self._write_joined(joined, function)
         with environment.writing(self.timeout_s, brief=brief):
-            return environment.write_once(function, wanted_bytes)
+            result = environment.write_once(function, wanted_bytes)
+        environment.side.collect()
+        return result
 
     def _write_joined(
         self, joined: WriteTransaction, function: Callable[[lmdb.Transaction[bytes]], T]
@@ -226,60 +262,14 @@ class Session:
         environment = self.environment
         joined = environment.open_write
         if joined is not None and joined.owner == get_ident():
-            with self._nested(joined):
+            with nested(environment, joined):
                 yield joined
             return
-        with environment.writing(self.timeout_s, brief=False):
-            try:
-                opened = WriteTransaction(environment.begin_write())
-            except EngineFault as fault:
-                raise environment.translated(fault) from fault
-            environment.open_write = opened
-            environment.rewire()
-            try:
+        try:
+            with environment.writing(self.timeout_s, brief=False), outermost(environment) as opened:
                 yield opened
-            except BaseException:
-                opened.end("it was rolled back")
-                raise
-            else:
-                self._commit(opened)
-            finally:
-                if environment.open_write is opened:
-                    environment.open_write = None
-                    environment.rewire()
-
-    def _commit(self, opened: WriteTransaction) -> None:
-        transaction = opened.current()
-        try:
-            transaction.commit()
-        except EngineFault as fault:
-            error = self.environment.durability.failed(fault)
-            opened.end(f"it was rolled back: {error}")
-            raise error from fault
-        opened.end("it was committed")
-
-    @contextmanager
-    def _nested(self, joined: WriteTransaction) -> Iterator[None]:
-        try:
-            joined.nest(self.environment.begin_write(parent=joined.current()))
-        except EngineFault as fault:
-            raise self.environment.translated(fault) from fault
-        depth = joined.depth
-        try:
-            yield
-        except BaseException:
-            if joined.depth == depth:
-                joined.unnest().abort()
-            raise
-        else:
-            transaction = joined.current()
-            joined.unnest()
-            try:
-                transaction.commit()
-            except EngineFault as fault:
-                error = self.environment.translated(fault)
-                joined.end(f"it was rolled back: {error}")
-                raise error from fault
+        finally:
+            environment.side.collect()
 
     def joined(self, opened: WriteTransaction) -> JoinedSession:
         """Return this session as seen through *opened*."""

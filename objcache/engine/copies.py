@@ -8,10 +8,18 @@ from __future__ import annotations
 import contextlib
 import os
 
+import lmdb
+
+from objcache.engine import _side_rows
 from objcache.engine._environment import Environment
 from objcache.engine._faults import translating
 from objcache.engine._files import FILE_NAME, sync_directory
-from objcache.errors import StoreExistsError
+from objcache.engine.side_files import (
+    SideFileMissingError,
+    SideFiles,
+    copy_side_file,
+)
+from objcache.errors import CorruptStoreError, StoreExistsError
 
 __all__ = ["compact_into", "copy_into", "copy_to", "put_in_place"]
 
@@ -21,20 +29,23 @@ def copy_into(environment: Environment, directory: str, *, compact: bool) -> Non
 
     Raises:
         StoreExistsError: something is there already.
+        CorruptStoreError: a side file of a record is gone.
         StoreFullError, StoreError: there is no copy, or one whose name a power cut may take away.
     """
     unfinished = os.path.join(directory, f"{FILE_NAME}-unfinished")
     with translating(directory, "copied to"):
         try:
             _claim(directory)
-            copy_to(environment, unfinished, compact=compact)
+            # While it is open, no side file of the copy's state, or of a later one, is unlinked.
+            with environment.handle.begin():
+                copy_to(environment, unfinished, compact=compact)
+                copied, names = _complete(environment, directory, unfinished)
         except FileExistsError:
             raise StoreExistsError(directory) from None
         try:
             os.rename(unfinished, os.path.join(directory, FILE_NAME))
         except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(unfinished)
+            _discard(copied, names, unfinished)
             raise
         sync_directory(directory)
         sync_directory(os.path.dirname(directory))
@@ -44,6 +55,59 @@ def _claim(directory: str) -> None:
     os.makedirs(directory, mode=0o700, exist_ok=True)
     if os.listdir(directory):
         raise FileExistsError(directory)
+
+
+def _complete(
+    environment: Environment, directory: str, unfinished: str
+) -> tuple[SideFiles, list[bytes]]:
+    """Copy the side files that the *unfinished* copy has, durably; leave nothing if that fails."""
+    mode = environment.options.file_mode
+    copied = SideFiles(directory, mode, flushes=False, ready=lambda: None)
+    names: list[bytes] = []
+    try:
+        for name in _own_names(unfinished):
+            names.append(name)
+            copy_side_file(environment.side.files, copied, name)
+        copied.flush(names)
+    except BaseException as error:
+        _discard(copied, names, unfinished)
+        if isinstance(error, SideFileMissingError):
+            raise CorruptStoreError(
+                f"the store at {environment.options.directory!r} cannot be copied: its side file "
+                f"{error} is gone; check() names the key, delete or replace that first"
+            ) from error
+        raise
+    return copied, names
+
+
+def _discard(copied: SideFiles, names: list[bytes], unfinished: str) -> None:
+    for name in names:
+        copied.unlink(name)
+    with contextlib.suppress(OSError):
+        os.rmdir(copied.directory)
+    with contextlib.suppress(OSError):
+        os.unlink(unfinished)
+
+
+def _own_names(file: str) -> list[bytes]:
+    """Return the names of the side files that the copy *file* has; forget those of its original.
+
+    The transactions of a copy have other numbers, all its files are flushed, and it has none that
+    were dropped.
+    """
+    map_bytes = 2 * os.path.getsize(file) + (1 << 20)
+    copy = lmdb.open(file, subdir=False, map_size=map_bytes, lock=False, lib_version=0)
+    try:
+        with copy.begin() as transaction:
+            if not _side_rows.side_rows(transaction):
+                return []
+            names = [name for name, _ in _side_rows.live_files(transaction)]
+        with copy.begin(write=True) as transaction:
+            _side_rows.forget_dated(transaction)
+        copy.sync(True)  # lmdb's own "force"
+    finally:
+        copy.close()
+    return names
 
 
 def copy_to(environment: Environment, file: str, *, compact: bool) -> None:
@@ -75,6 +139,13 @@ def compact_into(environment: Environment) -> str:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(fresh)  # of a process that was killed here
     copy_to(environment, fresh, compact=True)
+    try:
+        with translating(environment.options.directory, "compacted"):
+            _own_names(fresh)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(fresh)
+        raise
     return fresh
 
 
@@ -89,3 +160,4 @@ def put_in_place(environment: Environment, fresh: str) -> None:
             # The disk may have either file: what is written from now on may go with the new one.
             environment.durability.poisoned(str(error))
             raise
+    environment.side.sweep()  # rows of dropped files are not in the new one

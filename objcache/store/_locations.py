@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from objcache.engine import SideFileMissingError, SideFiles
 from objcache.errors import CorruptRecordError, ObjcacheError
 from objcache.header import Header
 from objcache.keys import DIGEST_BYTES, ORDERED, UNORDERED, decode_key, key_of, namespace_prefix
@@ -111,13 +112,22 @@ def text_of(place: object) -> str:
     return f"{path}: {key!r}" if path else repr(key)
 
 
-def check_buffers(key: object, header: Header, record: bytes) -> None:
+def check_buffers(key: object, header: Header, record: bytes, files: SideFiles) -> None:
     """Compare the buffers of an authentic *record* with their digests; decode nothing.
 
     Raises:
-        CorruptRecordError: one was altered.
+        CorruptRecordError: one was altered, or its side file is gone.
     """
-    view = memoryview(record)
-    for number, buffer in enumerate(header.buffers):
-        if digest(view[buffer.start : buffer.end]) != buffer.digest:
-            raise CorruptRecordError(key, f"buffer {number} was altered")
+    places = [(buffer.start, buffer.end) for buffer in header.buffers]
+    if header.side_file:
+        where = f" of its side file {header.side_file.hex()}"
+        try:
+            parts = files.view(header.side_file, places)
+        except SideFileMissingError as missing:
+            raise CorruptRecordError(key, f"its side file {missing} is gone") from missing
+    else:
+        where, view = "", memoryview(record)
+        parts = [view[start:end] for start, end in places]
+    for number, (buffer, part) in enumerate(zip(header.buffers, parts, strict=True)):
+        if digest(part) != buffer.digest:
+            raise CorruptRecordError(key, f"buffer {number}{where} was altered")

@@ -5,10 +5,19 @@ Knows: keys and records. Must not know: who writes, and when reads begin and end
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, Generic, TypeVar, overload
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
-from objcache.engine import EngineFault
+from objcache.engine import EngineFault, SideFileMissingError, Transaction
 from objcache.errors import CorruptRecordError
 from objcache.keys import (
     ENGINE_KEY_LIMIT,
@@ -23,8 +32,9 @@ from objcache.keys import (
 )
 from objcache.protocols import MISSING
 from objcache.records import Records
-from objcache.store._counters import length_of
+from objcache.store._length import length_of
 from objcache.store._scan import Source, scan
+from objcache.store._side import names_side_file
 
 __all__ = ["ObjectReader", "RangeView"]
 
@@ -41,6 +51,8 @@ class ObjectReader(Mapping[K, V]):
     """
 
     __slots__ = ("_decode", "_prefix", "_records", "_short", "_source", "_text")
+
+    _view_type: ClassVar[type[RangeView[Any, Any]]]
 
     def __init__(self, source: Source, records: Records, prefix: bytes) -> None:
         self._source = source
@@ -76,7 +88,10 @@ class ObjectReader(Mapping[K, V]):
             else:
                 if record is None:
                     raise KeyError(key)
-                value = self._decode(key, located, b"", record)
+                try:
+                    value = self._decode(key, located, b"", record)
+                except SideFileMissingError:
+                    value = self._find(key)
         else:
             value = self._find(key)
         if value is MISSING:
@@ -99,20 +114,31 @@ class ObjectReader(Mapping[K, V]):
             else:
                 if record is None:
                     return default
-                value = self._decode(key, located, b"", record)
+                try:
+                    value = self._decode(key, located, b"", record)
+                except SideFileMissingError:
+                    value = self._find(key)
         else:
             value = self._find(key)
         return default if value is MISSING else value
 
     def _find(self, key: Any) -> Any:
         located, full_key = engine_key(self._prefix, key)
-        try:
-            record = self._source.begin().get(located)
-        except EngineFault as fault:
-            record = self._source.get_again(located, fault)
-        if record is None:
-            return MISSING
-        return self._decode(key, located, full_key, record)
+        before = None
+        while True:
+            try:
+                record = self._source.begin().get(located)
+            except EngineFault as fault:
+                record = self._source.get_again(located, fault)
+            if record is None:
+                return MISSING
+            try:
+                return self._decode(key, located, full_key, record)
+            except SideFileMissingError as missing:
+                # A: reads the record     B: overwrites it, unlinks its file     A: finds no file
+                if record == before:
+                    raise CorruptRecordError(key, f"its side file {missing} is gone") from missing
+                before = record
 
     def __contains__(self, key: object) -> bool:
         """Return whether *key* has an entry; its value is not read, nor its signature checked."""
@@ -130,16 +156,64 @@ class ObjectReader(Mapping[K, V]):
         Cost: one read transaction; all records are in memory at once.
         """
         wanted = [(key, *engine_key(self._prefix, key)) for key in keys]
-        found = self._source.read(
-            lambda transaction: [transaction.get(located) for _, located, _ in wanted]
-        )
+
+        def find(transaction: Transaction) -> tuple[list[bytes | None], dict[K, V] | None]:
+            found = [transaction.get(located) for _, located, _ in wanted]
+            aside = any(record is not None and names_side_file(record) for record in found)
+            # Side files of this moment are there while the transaction is open.
+            return found, self._values_of(wanted, found) if aside else None
+
+        found, values = self._source.read(find)
+        return self._values_of(wanted, found) if values is None else values
+
+    def _values_of(
+        self, wanted: Sequence[tuple[K, bytes, bytes]], found: list[bytes | None]
+    ) -> dict[K, V]:
         values = {}
         for (key, located, full_key), record in zip(wanted, found, strict=True):
             if record is not None:
-                value = self._records.decode(key, located, full_key, record)
+                try:
+                    value = self._records.decode(key, located, full_key, record)
+                except SideFileMissingError as missing:
+                    raise CorruptRecordError(key, f"its side file {missing} is gone") from missing
                 if value is not MISSING:
                     values[key] = value
         return values
+
+    def view(self, key: K, *, verify: bool = False) -> V:
+        """Return the value of *key* with its large arrays read-only, mapped and not copied.
+
+        Arrays of 256 KiB and more together lie in a file beside the store; they are read from it
+        when they are used, and shared with all processes that do. They stay what they are
+        whatever becomes of the key and of the store. Smaller values are as from `[]`.
+
+        Args:
+            key: whose value.
+            verify: read all of it now, and compare it with its signed digests. Without, bytes
+                that somebody altered on the disk are wrong numbers, but never code.
+
+        Raises:
+            KeyError: no such key.
+            SignatureError, CorruptRecordError, UnsupportedFormatError, DecodeError:
+                the record is there and cannot be read; it stays.
+
+        Cost: microseconds, whatever the size; without *verify* nothing of the arrays is read.
+        """
+        located, full_key = engine_key(self._prefix, key)
+        before = None
+        while True:
+            record = self._source.read(lambda transaction: transaction.get(located))
+            if record is None:
+                raise KeyError(key)
+            header = self._records.authenticate(key, located, record)
+            if header.full_key != full_key:
+                raise KeyError(key)
+            try:
+                return self._records.view(key, header, record, verify=verify)  # type: ignore[no-any-return]
+            except SideFileMissingError as missing:
+                if record == before:  # else it was overwritten meanwhile, as in `_find`
+                    raise CorruptRecordError(key, f"its side file {missing} is gone") from missing
+                before = record
 
     # -- the whole ---------------------------------------------------------------------------
 
@@ -148,7 +222,7 @@ class ObjectReader(Mapping[K, V]):
         return self._source.read(lambda transaction: length_of(transaction, self._prefix))
 
     def _whole(self, *, reverse: bool = False) -> RangeView[K, V]:
-        return RangeView(self, section_range(self._prefix), reverse=reverse)
+        return self._view_type(self, section_range(self._prefix), reverse=reverse)
 
     def __iter__(self) -> Iterator[K]:
         return self._whole().keys()
@@ -187,7 +261,7 @@ class ObjectReader(Mapping[K, V]):
         ...     list(store.range(("user", 1), ("user", 2)))
         [(('user', 1), 'ada')]
         """
-        return RangeView(self, range_of(self._prefix, start, stop), reverse=reverse)
+        return self._view_type(self, range_of(self._prefix, start, stop), reverse=reverse)
 
     def prefix(self, key_prefix: object, *, reverse: bool = False) -> RangeView[K, V]:
         """Return the entries whose key begins with *key_prefix*, in key order.
@@ -202,7 +276,7 @@ class ObjectReader(Mapping[K, V]):
         ...     list(store.prefix(("user",)).values())
         ['ada', 'alan']
         """
-        return RangeView(self, prefix_range(self._prefix, key_prefix), reverse=reverse)
+        return self._view_type(self, prefix_range(self._prefix, key_prefix), reverse=reverse)
 
     def first(self) -> tuple[K, V]:
         """Return key and value of the first entry in key order.
@@ -221,7 +295,7 @@ class ObjectReader(Mapping[K, V]):
         return self._end(reverse=True)
 
     def _end(self, *, reverse: bool) -> tuple[K, V]:
-        view = RangeView(self, section_range(self._prefix), reverse=reverse, first_batch=1)
+        view = self._view_type(self, section_range(self._prefix), reverse=reverse, first_batch=1)
         for entry in view:
             return entry
         raise KeyError("the mapping is empty")
@@ -257,10 +331,20 @@ class RangeView(Generic[K, V]):
                 if not self._covers(header.full_key):
                     continue
                 key = key_of(prefix_length, located, header.full_key)
-                yield key, records.load(key, header, record)
+                try:
+                    value = records.load(key, header, record)
+                except SideFileMissingError:
+                    value = self._reader._find(key)  # noqa: SLF001
+                if value is not MISSING:
+                    yield key, value
             elif self._covers(located[prefix_length + 1 :]):
                 key = key_of(prefix_length, located, b"")
-                value = records.decode(key, located, b"", record)
+                try:
+                    value = records.decode(key, located, b"", record)
+                except SideFileMissingError:
+                    value = self._reader._find(key)  # noqa: SLF001
+                    if value is MISSING:
+                        continue
                 if value is MISSING:
                     raise CorruptRecordError(key, "it keeps a full key that it does not need")
                 yield key, value
@@ -279,7 +363,7 @@ class RangeView(Generic[K, V]):
         return (value for _, value in self)
 
     def __reversed__(self) -> Iterator[tuple[K, V]]:
-        return iter(RangeView(self._reader, self._range, reverse=not self._reverse))
+        return iter(type(self)(self._reader, self._range, reverse=not self._reverse))
 
     def _scan(self, wants_record: Callable[[bytes], bool]) -> Iterator[tuple[bytes, bytes]]:
         source = self._reader._source  # noqa: SLF001
@@ -292,6 +376,9 @@ class RangeView(Generic[K, V]):
         if full_low is not None and full_key < full_low:
             return False
         return full_high is None or full_key < full_high
+
+
+ObjectReader._view_type = RangeView  # noqa: SLF001  # the two are one
 
 
 class _Keys(KeysView[K]):

@@ -11,7 +11,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from objcache.engine import Session, Transaction, close_session, open_session
+from objcache.engine import (
+    Session,
+    SideFiles,
+    Transaction,
+    close_session,
+    copy_side_file,
+    open_session,
+    side_row,
+)
 from objcache.engine.raw import Meta, PageError, PageFile, Ranges, Strays, Walk, states_of
 from objcache.errors import (
     CorruptStoreError,
@@ -37,6 +45,7 @@ from objcache.store._locations import ENTRIES, check_buffers, names_of, place_of
 from objcache.store._scan import scan
 from objcache.store._secrets import Secret, find_secrets
 from objcache.store._settings import SETTINGS_KEY
+from objcache.store._side import put_record
 
 __all__ = ["Recovered", "Repaired", "repair_store"]
 
@@ -224,6 +233,9 @@ class _Salvage:
         self._refused: dict[bytes, str] = {}
         self._claimed: int | None = None
         self._counters: set[bytes] = set()  # and the settings
+        self._side_rows: set[bytes] = set()
+        directory = os.path.dirname(file.path)
+        self._side_files = SideFiles(directory, 0o600, flushes=False, ready=lambda: None)
         self._taken = 0
         self.problems: list[Problem] = []
         self.recovered: list[Recovered] = []
@@ -321,6 +333,8 @@ class _Salvage:
         """Keep the names of a namespace whose prefix does not tell them."""
         if located < ENTRIES[0]:
             self._counters.add(located)
+        if side_row(located) is not None:
+            self._side_rows.add(located)
         if located.startswith(_COUNTERS + _LONG_NAMESPACE):
             prefix, names = located[1:], record[8:]
             if names_of(prefix, names) is not None:
@@ -333,9 +347,12 @@ class _Salvage:
         if prefix_of(located) is None:
             return "it lies where no entry can"
         try:
-            check_buffers(located, self._records.authenticate(located, located, record), record)
+            header = self._records.authenticate(located, located, record)
+            check_buffers(located, header, record, self._side_files)
         except ObjcacheError as error:
             return str(getattr(error, "reason", error))
+        if header.side_file:
+            copy_side_file(self._side_files, self._session.environment.side.files, header.side_file)
         self._taken += 1
         self._batch[located] = record
         self._batch_bytes += len(record)
@@ -346,9 +363,11 @@ class _Salvage:
     def _flush(self) -> None:
         batch, self._batch, self._batch_bytes = self._batch, {}, 0
 
+        side = self._session.environment.side
+
         def write(transaction: Transaction) -> None:
             for located, record in batch.items():
-                transaction.put(located, record)
+                put_record(side, transaction, located, record)
 
         self._session.write(write)
 
@@ -380,7 +399,7 @@ class _Salvage:
         )
         missing = self._claimed
         if missing is not None:
-            missing = max(missing - len(counters) - 2 - entries, 0)
+            missing = max(missing - len(counters) - 2 - len(self._side_rows) - entries, 0)
         return Repaired(
             target,
             entries,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from objcache.engine import Restored, Session
+from objcache.engine import Restored, Session, live_files
 from objcache.engine.stats import Reader, stats_of
 from objcache.keys import decode_key
-from objcache.store._counters import length_of, namespace_counts
+from objcache.store._counters import namespace_counts
+from objcache.store._length import length_of
 
 __all__ = ["StoreStats", "stats_of_store"]
 
@@ -33,6 +34,10 @@ class StoreStats(NamedTuple):
         restored: what this process found when it opened the store: the checkpoint that it was
             put back to because the machine had gone down, and the last transaction after it
             that has left a trace; None if nothing was to do.
+        side_files: files beside the store that hold large parts of values.
+        side_file_bytes: their sizes together.
+        held_mappings: mappings of this process, from `view`, whose value was overwritten or
+            deleted since: its bytes stay on the disk until the last of its arrays is gone.
     """
 
     path: str
@@ -47,12 +52,16 @@ class StoreStats(NamedTuple):
     oldest_reader_age: int
     durable_up_to: int
     restored: Restored | None
+    side_files: int
+    side_file_bytes: int
+    held_mappings: int
 
 
 def stats_of_store(session: Session, durability: str) -> StoreStats:
     """Return what the store of *session* holds and who reads it."""
     counts = session.read(namespace_counts)
     engine = stats_of(session.environment)
+    side, sizes = session.environment.side, _side_file_sizes(session)
     oldest = min((reader.transaction_id for reader in engine.readers), default=None)
     return StoreStats(
         path=session.directory,
@@ -67,7 +76,15 @@ def stats_of_store(session: Session, durability: str) -> StoreStats:
         oldest_reader_age=0 if oldest is None else engine.last_transaction_id - oldest,
         durable_up_to=session.durable_up_to(),
         restored=session.environment.restored,
+        side_files=len(sizes),
+        side_file_bytes=sum(sizes),
+        held_mappings=session.read(side.held),
     )
+
+
+def _side_file_sizes(session: Session) -> list[int]:
+    names = session.read(lambda transaction: [name for name, _ in live_files(transaction)])
+    return [session.environment.side.files.size_of(name) or 0 for name in names]
 
 
 def _names(encoded: bytes) -> tuple[str, ...]:

@@ -9,9 +9,11 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from objcache.clock import SYSTEM_CLOCK, Clock
+from objcache.codecs import DEFAULT_COMPRESSION_THRESHOLD_BYTES, compression_by_name
 from objcache.engine import (
     DEFAULT_CHECKPOINT_INTERVAL_S,
     DEFAULT_DURABILITY,
@@ -29,6 +31,7 @@ from objcache.store._placed import PlacedWriter
 from objcache.store._reading import ObjectReader
 from objcache.store._secrets import Secret, find_secrets
 from objcache.store._settings import open_settings
+from objcache.store._side import put_record
 from objcache.store._writing import ObjectWriter, Target
 
 if TYPE_CHECKING:
@@ -134,6 +137,12 @@ class Store(PlacedWriter[K, V]):
         codec: `"pickle"`, or data only: `"msgpack"`, `"json"`, `"raw"`, or one's own `Codec`.
         protocol: the pickle protocol to write, 5 by default.
         codecs: further codecs of one's own that may be read.
+        compression: `"zlib"`, `"lz4"` or `"zstd"` for what is written, None for none. What is
+            there is read whatever this says.
+        compression_level: of the algorithm: zlib 1 to 9, lz4 0 to 12, zstd -7 to 22; None is
+            its own default.
+        compression_threshold_bytes: smaller values and buffers are stored as they are, like
+            those that compression would not make an eighth smaller.
         secret: signs the records, 16 bytes or more; several: the first signs, all verify.
             By default `OBJCACHE_SECRET`, then the file named by `OBJCACHE_SECRET_FILE`,
             then the user's own key file.
@@ -173,6 +182,9 @@ class Store(PlacedWriter[K, V]):
         codec: str | Codec = "pickle",
         protocol: int | None = None,
         codecs: Iterable[Codec] = (),
+        compression: str | None = None,
+        compression_level: int | None = None,
+        compression_threshold_bytes: int = DEFAULT_COMPRESSION_THRESHOLD_BYTES,
         secret: Secret | None = None,
         trust: Iterable[str | type] | None = None,
         renames: Mapping[str, str] | None = None,
@@ -201,13 +213,22 @@ class Store(PlacedWriter[K, V]):
             raise ValueError(
                 f"map_size_bytes={map_size_bytes} is below the minimum of {_SMALLEST_MAP_BYTES}"
             )
+        smaller = compression_by_name(compression, compression_level, compression_threshold_bytes)
         secrets = find_secrets(secret, self.path)
 
         def records(signer: Signer) -> Records:
             return Records(
-                signer, codec=codec, protocol=protocol, codecs=codecs, trust=trust, renames=renames
+                signer,
+                codec=codec,
+                protocol=protocol,
+                codecs=codecs,
+                trust=trust,
+                renames=renames,
+                files=files,
+                compression=smaller,
             )
 
+        files = None
         records(
             Signer(secrets, bytes(STORE_ID_BYTES))
         )  # refuses bad settings before a file is made
@@ -229,6 +250,8 @@ class Store(PlacedWriter[K, V]):
             close_session(session)
             raise
         self._signer = signer
+        files = session.environment.side.files
+        session.replace = partial(put_record, session.environment.side)
         super().__init__(session, records(signer), b"")
 
     @classmethod
@@ -443,6 +466,9 @@ _ARGUMENTS = frozenset(
             "codec",
             "protocol",
             "codecs",
+            "compression",
+            "compression_level",
+            "compression_threshold_bytes",
             "secret",
             "trust",
             "renames",

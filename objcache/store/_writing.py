@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar, overload
 
-from objcache.engine import Environment, Transaction, WriteTransaction
-from objcache.header import unpack
+from objcache.engine import Environment, SideKeeper, Transaction, WriteTransaction
+from objcache.header import SIDE_FILE, unpack
 from objcache.keys import encode_key, engine_key, section_range
 from objcache.protocols import MISSING, Missing
 from objcache.records import Records
 from objcache.store._counters import add_to_namespace
 from objcache.store._reading import ObjectReader
 from objcache.store._scan import Source
+from objcache.store._side import names_side_file, put_record, remove_record, side_file_of
 
 __all__ = ["ObjectWriter", "Target"]
 
@@ -98,12 +99,8 @@ class ObjectWriter(ObjectReader[K, V], MutableMapping[K, V]):
         else:
             located, full_key = engine_key(self._prefix, key)
         record = self._records.encode(located, full_key, value)
-        if self._prefix:
-            self._target.write(
-                lambda transaction: self._put(transaction, located, record),
-                brief=True,
-                wanted_bytes=len(record),
-            )
+        if self._prefix or record[7] >= SIDE_FILE:  # the low byte of its flags
+            self._write_one(located, record)
         else:
             self._target.put(located, record)
 
@@ -195,21 +192,28 @@ class ObjectWriter(ObjectReader[K, V], MutableMapping[K, V]):
         """
         pairs = entries.items() if isinstance(entries, Mapping) else entries
         encode, prefix = self._records.encode, self._prefix
-        encoded = []
-        for key, value in pairs:
-            located, full_key = engine_key(prefix, key)
-            encoded.append((located, encode(located, full_key, value)))
-        if not encoded:
-            return
+        encoded: list[tuple[bytes, bytes | bytearray]] = []
+        aside: list[bytes] = []
 
         def put_all(transaction: Transaction) -> None:
-            if prefix:
+            if prefix or aside or self._side.flag[0]:
                 for located, record in encoded:
                     self._put(transaction, located, record)
             else:
                 transaction.cursor().putmulti(encoded)
 
-        self._target.write(put_all)
+        try:
+            for key, value in pairs:
+                located, full_key = engine_key(prefix, key)
+                encoded.append((located, encode(located, full_key, value)))
+                if names_side_file(encoded[-1][1]):
+                    aside.append(side_file_of(encoded[-1][1]))
+            if encoded:
+                self._target.write(put_all)
+        except BaseException:
+            for name in aside:
+                self._side.discard(name)
+            raise
 
     def update(self, other: Any = (), /, **named: V) -> None:
         """Store all entries of *other* and *named* in one transaction."""
@@ -231,29 +235,51 @@ class ObjectWriter(ObjectReader[K, V], MutableMapping[K, V]):
 
     # -- atomic steps over several calls -----------------------------------------------------
 
+    def _write_one(self, located: bytes, record: bytes | bytearray) -> None:
+        try:
+            self._target.write(
+                lambda transaction: self._put(transaction, located, record),
+                brief=True,
+                wanted_bytes=len(record),
+            )
+        except BaseException:
+            self._side.discard(side_file_of(record))
+            raise
+
+    @property
+    def _side(self) -> SideKeeper:
+        return self._target.environment.side
+
     def _delete_all(self, transaction: Transaction) -> None:
         low, high = section_range(self._prefix)[:2]
         cursor = transaction.cursor()
         removed = 0
         if cursor.set_range(low):
             while cursor.key() and cursor.key() < high:
+                if self._side.flag[0] and (name := side_file_of(cursor.value())):
+                    self._side.detach(transaction, name)
                 cursor.delete()
                 removed += 1
         if removed and self._prefix:
             self._count(transaction, -removed)
 
     def _put(self, transaction: Transaction, located: bytes, record: bytes | bytearray) -> None:
-        if transaction.put(located, record, overwrite=False):
-            self._count(transaction, 1)
+        side = self._side
+        if side.flag[0] or names_side_file(record):
+            added = put_record(side, transaction, located, record)
         else:
-            transaction.put(located, record)
+            added = transaction.put(located, record, overwrite=False)
+            if not added:
+                transaction.put(located, record)
+        if added and self._prefix:  # the root mapping has no counter
+            self._count(transaction, 1)
 
     def _delete(self, transaction: Transaction, located: bytes, full_key: bytes) -> bool:
         if full_key:
             record = transaction.get(located)
             if record is None or unpack(record).full_key != full_key:
                 return False
-        if not transaction.delete(located):
+        if not remove_record(self._side, transaction, located):
             return False
         if self._prefix:
             self._count(transaction, -1)

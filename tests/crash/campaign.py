@@ -47,9 +47,17 @@ CAMPAIGN: Final = (
     "growth",
     "forked",
     "threads",
+    "side_files",
+    "killed_with_side_files",
     "creation",
 )
 """The workloads of the table in docs/design/durability.md."""
+
+
+def usual_subject(workload: str) -> str:
+    """Return what *workload* is tried with where nothing else is said."""
+    return "store checkpoint aside" if "side_files" in workload else "store checkpoint"
+
 
 _IMAGES_OF_A_RECORDING: Final = 250
 _IMAGES_OF_A_RECOVERY: Final = 20
@@ -322,7 +330,7 @@ def run_campaign(
     images: int,
     seed: str = "1",
     *,
-    subject: str = "store checkpoint",
+    subject: str | None = None,
     size: int = _SIZE,
     keep: str | None = None,
 ) -> Tally:
@@ -332,7 +340,7 @@ def run_campaign(
         RuntimeError: the workload failed, or broke a promise without a power cut.
     """
     arguments = ["--workload", workload, "--images", str(images), "--seed", seed, "--json"]
-    arguments += ["--subject", subject, "--size", str(size)]
+    arguments += ["--subject", subject or usual_subject(workload), "--size", str(size)]
     arguments += ["--keep", keep] if keep else []
     done = subprocess.run(
         [sys.executable, "-m", "tests.crash.campaign", *arguments],
@@ -369,7 +377,7 @@ def main() -> None:
     parser.add_argument("--workload", action="append", help="several times for several; else all")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--seed", default="1")
-    parser.add_argument("--subject", default="store checkpoint")
+    parser.add_argument("--subject", help="else a store with checkpoints")
     parser.add_argument("--size", type=int, default=_SIZE)
     parser.add_argument("--keep", help="a directory for recordings of which an image fails")
     parser.add_argument("--json", action="store_true", help="for one workload")
@@ -381,7 +389,11 @@ def main() -> None:
     tallies = []
     for workload in arguments.workload or CAMPAIGN:
         campaign = Campaign(
-            workload, arguments.subject, arguments.seed, arguments.keep, arguments.size
+            workload,
+            arguments.subject or usual_subject(workload),
+            arguments.seed,
+            arguments.keep,
+            arguments.size,
         )
         tallies.append(campaign.run(arguments.images))
         if arguments.json:

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -157,6 +158,17 @@ WRITES(pwritev, (int fd, const struct iovec *parts, int count, off_t offset),
        (fd, parts, count, offset), (fd, parts, (count + 1) / 2, offset))
 WRITES(pwritev64, (int fd, const struct iovec *parts, int count, off64_t offset),
        (fd, parts, count, offset), (fd, parts, (count + 1) / 2, offset))
+
+WRITES(sendfile, (int fd, int from, off_t *offset, size_t size), (fd, from, offset, size),
+       (fd, from, offset, size / 2))
+WRITES(sendfile64, (int fd, int from, off64_t *offset, size_t size), (fd, from, offset, size),
+       (fd, from, offset, size / 2))
+
+/* These return their errno. */
+FALLIBLE(int, plan.number, posix_fallocate, "allocate", (int fd, off_t offset, off_t size),
+         (fd, offset, size))
+FALLIBLE(int, plan.number, posix_fallocate64, "allocate", (int fd, off64_t offset, off64_t size),
+         (fd, offset, size))
 
 #define MAPS(name, offset_type)                                                               \
     void *name(void *address, size_t size, int access, int flags, int fd, offset_type offset) \

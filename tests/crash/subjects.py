@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -14,11 +15,14 @@ from typing import Any, Final, Protocol
 
 import lmdb
 
+from objcache.engine._side_rows import known_names
 from tests.crash.recording import DATA_NAMES, PAGE, Operation, State, value_of
 
 SECRET: Final = b"the secret of the tests, 32 bytes"
 NAMESPACE: Final = "in a namespace "
 """Keys that begin with this are kept in a namespace, where the subject has such a thing."""
+
+_ASIDE_BYTES: Final = 8192
 
 
 class Subject(Protocol):
@@ -257,15 +261,18 @@ class ObjectStore:
                 self._do(transaction, transaction.namespace("n"), operation)
             raise _AbandonedError
 
-    @staticmethod
-    def _do(outer: Any, inner: Any, operation: Operation) -> None:
+    def _do(self, outer: Any, inner: Any, operation: Operation) -> None:
         key, tag, length = operation
         place = inner if key.startswith(NAMESPACE) else outer
         if length < 0:
             with contextlib.suppress(KeyError):  # not `pop`: that is a transaction inside this one
                 del place[key]
         else:
-            place[key] = value_of(tag, length)
+            place[key] = self._value(tag, length)
+
+    @staticmethod
+    def _value(tag: int, length: int) -> Any:
+        return value_of(tag, length)
 
     def sync(self) -> None:
         self.store.sync()
@@ -286,6 +293,60 @@ class ObjectStore:
     def held(self) -> Iterator[Any]:
         with self.store.snapshot() as snapshot:
             yield snapshot
+
+
+class AsideStore(ObjectStore):
+    """A `Store` of objcache that keeps longer values in side files.
+
+    What the engine does from 256 KiB on it does here from 8 KiB on: more happens in a recording.
+
+    Args:
+        directory: where.
+        fault: "": none; "unflushed": no checkpoint flushes side files; "unnamed": none flushes
+            their directory; "at once": what was dropped is unlinked without a checkpoint.
+        options: of the store.
+    """
+
+    def __init__(self, directory: str, fault: str = "", **options: Any) -> None:
+        from objcache.records import _assembly
+
+        assert hasattr(_assembly, "_ASIDE_BUFFERS_BYTES")
+        _assembly._ASIDE_BUFFERS_BYTES = _ASIDE_BYTES
+        _break(fault)
+        super().__init__(directory, **options)
+
+    @staticmethod
+    def _value(tag: int, length: int) -> Any:
+        value = value_of(tag, length)
+        return pickle.PickleBuffer(value) if length >= _ASIDE_BYTES else value
+
+    def problems(self) -> list[str]:
+        # Not those that the check collects: of what is in the directory nothing may be too much.
+        environment = self.store._session.environment
+        with environment.handle.begin() as transaction:
+            known = known_names(transaction)
+        extra = [name.hex() for name in environment.side.files.names() if name not in known]
+        return [*super().problems(), *(f"file {name} belongs to nobody" for name in extra)]
+
+
+def _break(fault: str) -> None:
+    """Make the engine of this process do one thing wrong."""
+    from objcache.engine import _side_keeper
+    from objcache.engine._durability import Durability
+    from objcache.engine._side_keeper import SideKeeper
+    from objcache.engine.side_files import SideFiles
+
+    changes: dict[str, Callable[[], object]] = {
+        "": lambda: None,
+        "unflushed": lambda: setattr(SideKeeper, "flush", lambda *_: None),
+        "unnamed": lambda: setattr(SideFiles, "_sync_names", lambda *_: None),
+        # A pin is a reader, too: it keeps what the number of the last checkpoint does.
+        "at once": lambda: (
+            setattr(Durability, "settled_up_to", lambda *_: 1 << 60),
+            setattr(_side_keeper, "_oldest_reader", lambda *_: 1 << 60),
+        ),
+    }
+    changes[fault]()
 
 
 # -- the boot id that everything here goes by ------------------------------------------------------
@@ -318,4 +379,7 @@ def open_subject(name: str, directory: str, **more: Any) -> Subject:
         return PlainLmdb(directory, mode)
     if family == "prototype":
         return Prototype(directory, mode, **more)
+    mode, aside, fault = mode.partition(" aside")
+    if aside:
+        return AsideStore(directory, fault.strip(), durability=mode, **more)
     return ObjectStore(directory, durability=mode, **more)

@@ -13,6 +13,7 @@ import fcntl
 import json
 import math
 import os
+import pickle
 import random
 import selectors
 import signal
@@ -22,10 +23,12 @@ import zlib
 from typing import Any, NamedTuple
 
 from objcache import Store
+from objcache.records import _assembly
 
 COUNTERS = ("transactions", "updates")
 KEPT = 16  # steps until a record is deleted, a multiple of the kinds
 SIZES = (3, 40, 700, 5_000, 30_000)
+ASIDE_BYTES = 4096
 KINDS = ("transaction", "put", "transaction", "update", "batch", "transaction", "delete", "nested")
 
 
@@ -75,6 +78,11 @@ def model_after(model: dict[Any, Any], seed: int, lane: str, number: int) -> Non
 # -- what it does to the store -------------------------------------------------------------------
 
 
+def stored(text: str) -> Any:
+    """Return how *text* is stored: longer ones as a buffer, which lies in a side file."""
+    return pickle.PickleBuffer(text.encode()) if len(text) >= ASIDE_BYTES else text
+
+
 def take_step(store: Store[Any, Any], step: Step, *, leave_out_index: bool = False) -> None:
     """Do *step* to *store*; the counters of all lanes grow in the same commits."""
     lane, number = step.lane, step.number
@@ -82,7 +90,7 @@ def take_step(store: Store[Any, Any], step: Step, *, leave_out_index: bool = Fal
         with store.transaction() as transaction:
             if step.kind == "nested":
                 _fail_inside(transaction, lane)
-            transaction["record", lane, number] = step.text
+            transaction["record", lane, number] = stored(step.text)
             if not leave_out_index:
                 transaction.namespace("index")[step.category, lane, number] = number
             transaction["last", lane] = number
@@ -95,7 +103,7 @@ def take_step(store: Store[Any, Any], step: Step, *, leave_out_index: bool = Fal
                     index.pop((category, lane, number - KEPT), None)
             transaction["transactions"] += 1
     elif step.kind == "put":
-        store["put", lane, number % 5] = step.text
+        store["put", lane, number % 5] = stored(step.text)
     elif step.kind == "update":
         with store.transaction():
             store.update_with(("updated", lane), lambda _: number, default=0)
@@ -125,6 +133,9 @@ def write(store: Store[Any, Any], seed: int, firsts: dict[str, int], lie: str, l
             "half" leaves the index row out of one.
         lie_at: from which step on it lies.
     """
+    # In earnest they begin at 256 KiB. This process does nothing else.
+    assert hasattr(_assembly, "_ASIDE_BUFFERS_BYTES")
+    _assembly._ASIDE_BUFFERS_BYTES = ASIDE_BYTES
 
     def run(lane: str, number: int) -> None:
         while True:
@@ -292,6 +303,11 @@ class Supervisor:
             self._drain(writer)
         self.compare(self._writers)
         self._selector.close()
+        self._store.sync()
+        left = len(os.listdir(os.path.join(self._store.path, "blobs")))
+
+        # The last comparison has collected what belongs to nobody, the flush what was dropped.
+        assert self._store.stats().side_files == left > 0
 
     def _catch_up(self, lane: Lane, found: dict[Any, Any], least: int) -> None:
         """Take the model of *lane* to the step of which *found* are the entries."""
@@ -320,7 +336,8 @@ class Supervisor:
         output = writer.process.stdout.fileno()
         os.set_blocking(output, False)
         # A small pipe: while the supervisor compares, the writers cannot run far ahead.
-        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, 4096)
+        with contextlib.suppress(OSError):  # it has written more already
+            fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, 4096)
         writer.left_over = b""
         self._selector.register(writer.process.stdout, selectors.EVENT_READ, writer)
 
@@ -381,7 +398,8 @@ def entries_by_lane(snapshot: Any) -> dict[str, dict[Any, Any]]:
     found: dict[str, dict[Any, Any]] = {}
 
     def add(space: str, key: Any, lane: str, value: Any) -> None:
-        found.setdefault(lane, {})[space, key] = value
+        text = value if isinstance(value, str | int) else bytes(value).decode()
+        found.setdefault(lane, {})[space, key] = text
 
     for key, value in snapshot.items():
         if key not in COUNTERS:

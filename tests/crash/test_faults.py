@@ -22,10 +22,22 @@ TRIALS = """
 REPORT = """
     print(json.dumps([dict(trials.counts), sorted(trials.tolerated), trials.problems]))
 """
-TELLING = ("put", "transaction", "sync", "copy", "compact", "close", "open", "create")
+TELLING = (
+    "put",
+    "put side file",
+    "transaction",
+    "sync",
+    "copy",
+    "compact",
+    "close",
+    "open",
+    "create",
+)
 TOLERATED = {
     # The rest is written next: of a copy, and of the file that says which durability there is.
     *(f"{deed}: write, short once" for deed in ("copy", "compact", "open", "create")),
+    # And of a side file.
+    *(f"{deed}: write, short once" for deed in ("put side file", "side files")),
     # There is less address space than wished for: a smaller map will do.
     *(f"{deed}: mmap, ENOMEM once" for deed in ("open", "create", "copy", "compact")),
 }

@@ -25,6 +25,16 @@ def test_checkpoints_survive_a_power_cut(workload):
     assert IMAGES <= tally.images
 
 
+@pytest.mark.parametrize("workload", ["side_files", "killed_with_side_files"])
+def test_side_files_survive_with_their_commits(workload):
+    """With `durability="commit"` every acknowledged value is there with its side file."""
+    tally = run_campaign(workload, IMAGES, subject="store commit aside", size=SIZE)
+
+    assert [] == tally.failures
+    assert (0, 0) == (tally.corrupt, tally.old)
+    assert 0 == max(tally.lost)
+
+
 @pytest.mark.parametrize("workload", ["single", "two", "threads", "killed_in_commit", "creation"])
 def test_commits_survive_a_power_cut(workload):
     """With `durability="commit"` no commit that was acknowledged is lost."""

@@ -58,6 +58,17 @@ def test_each_mistake_in_the_protocol_is_found(fault, images, at_least):
     assert at_least <= tally.corrupt
 
 
+@pytest.mark.parametrize("fault", ["unflushed", "unnamed", "at once"])
+def test_each_mistake_with_side_files_is_found(fault):
+    """Side files or their names that no checkpoint flushes, or that go before it: corrupt."""
+    tally = run_campaign(
+        "killed_with_side_files", 40, subject=f"store checkpoint aside {fault}", size=SIZE
+    )
+
+    assert 40 == tally.images
+    assert 5 <= tally.corrupt
+
+
 def test_what_failed_can_be_checked_again(tmp_path):
     """A recording of which an image failed is kept, and gives the same failure again."""
     tally = run_campaign("prototype", 30, subject="prototype unpinned", size=60, keep=str(tmp_path))

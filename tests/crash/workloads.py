@@ -252,6 +252,53 @@ def threads(run: Run) -> None:
     writers[0].close()
 
 
+_LONG: Final = (300, 9000, 9000, 20_000, 40_000)
+
+
+def _long_writer(run: Run, number: int) -> Writer:
+    """Return a writer of few keys, most of whose values lie in side files."""
+    writer = Writer(run, number)
+    writer.lengths, writer.keys = _LONG, 15
+    writer.transaction = lambda: [
+        writer.operation(delete=0.15) for _ in range(writer.rng.choice((1, 1, 1, 2, 6)))
+    ]
+    return writer
+
+
+def side_files(run: Run) -> None:
+    """Values in side files: overwritten, deleted and rolled back by two processes, one closes."""
+
+    def work(number: int) -> None:
+        writer = _long_writer(run, number)
+        for _ in range(run.size // 6):
+            writer.work(1, sync_every=20)
+            if writer.rng.random() < 0.15:
+                writer.abandon()
+        if number:
+            with writer.subject.held():
+                writer.work(run.size // 12)
+            writer.close()
+
+    Run.join(Run.fork(lambda: work(0)), Run.fork(lambda: work(1)))
+
+
+def killed_with_side_files(run: Run) -> None:
+    """Writers are killed at each event of a write to a side file, its commit, or its checkpoint."""
+
+    def one_round(number: int) -> None:
+        writer = _long_writer(run, number)
+        for _ in range(writer.rng.randint(1, 5)):
+            writer.commit()
+        kill_me_in(1 + number % 17)
+        if number % 3:
+            writer.work(20)
+        else:
+            writer.sync()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    _rounds(run, one_round, max(18, run.size // 12))
+
+
 def creation(run: Run) -> None:
     """A store is made, written to, closed, and opened again; nothing of it was there before."""
     for number in range(2):
@@ -292,6 +339,8 @@ WORKLOADS: Final = {
         growth,
         forked,
         threads,
+        side_files,
+        killed_with_side_files,
         creation,
         prototype,
         recovery,

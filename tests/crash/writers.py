@@ -23,7 +23,7 @@ __all__ = ["LENGTHS", "Run", "Writer"]
 
 LENGTHS: Final = (5, 40, 300, 1500, 2500, 5000, 9000, 30_000)
 _SYNC_EVERY: Final = 40
-_DURABLE_COMMITS: Final = frozenset({"lmdb full", "store commit"})
+_DURABLE_COMMITS: Final = frozenset({"lmdb full", "store commit", "store commit aside"})
 
 
 class Writer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from objcache import header
-from objcache.codecs import CodecId
+from objcache.codecs import CodecId, CompressionId, compression_by_name
 from objcache.errors import (
     CorruptRecordError,
     DecodeError,
@@ -20,9 +21,9 @@ from objcache.errors import (
     UnknownCodecError,
     UnsupportedFormatError,
 )
-from objcache.header import SIGNED, pack_fields, pack_prefix, unpack
+from objcache.header import SIGNED, pack_fields, pack_parts, pack_prefix, unpack
 from objcache.records import Records
-from objcache.signing import Signer, fingerprint
+from objcache.signing import Signer, digest, fingerprint
 
 SECRET = b"golden secret of 32 bytes, frozen"
 STORE_ID = bytes(range(16))
@@ -47,24 +48,31 @@ def test_prefix_bytes_are_frozen():
 def test_field_bytes_are_frozen():
     """Optional fields stand in the order that the document gives."""
     flags, fields = pack_fields(
-        deadline_us=1,
-        cost_us=2,
-        tags=("a", "é"),
-        full_key=b"\x02k\x00",
+        deadline_us=1, cost_us=2, created_us=3, tags=("a", "é"), full_key=b"\x02k\x00"
+    )
+    part_flags, part_fields = pack_parts(
         payload_bytes=3,
         buffers=((64, bytes(32)),),
+        side_file=bytes(range(16)),
+        payload_aside=True,
+        compression=2,
+        raw_sizes=(0, 0x1234),
     )
 
-    assert 0b111110 == flags
+    assert (0b0_0110_1110, 0b1_1001_0000) == (flags, part_flags)
     assert (
         bytes.fromhex(
-            "0000000000000001"
-            "0000000000000002"
-            "0002 0001 61 0002 c3a9"
-            "00000003 026b00"
-            "00000001 0000000000000003 0000000000000040" + "00" * 32
+            "0000000000000001000000000000000200000000000000030002 0001 61 0002 c3a900000003 026b00"
         )
         == fields
+    )
+    assert (
+        bytes.fromhex(
+            "000102030405060708090a0b0c0d0e0f 01"
+            "00000001 0000000000000003 0000000000000040" + "00" * 32 + "02 0000000000000000"
+            "0000000000001234"
+        )
+        == part_fields
     )
 
 
@@ -229,10 +237,45 @@ def test_buffer_record_layout_is_frozen():
     assert 0 == sum(record[found.payload_end : 128])
 
 
+class Mapped:
+    """Side files as memory that somebody else can write to."""
+
+    def write(self, parts):
+        self.content = bytearray().join(parts)
+        return bytes(16), [(0, len(self.content))]
+
+    def view(self, name, places):
+        return [memoryview(self.content)[start:end] for start, end in places]
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_what_a_view_decodes_cannot_be_altered_meanwhile(compression, monkeypatch):
+    """A payload in a side file is compared and decoded in one copy: later changes do not count."""
+    files, value = Mapped(), random.Random(1).randbytes(1 << 20) + bytes(1 << 20)
+    records = Records(signer(), files=files, compression=compression_by_name(compression))
+    record = bytes(records.encode(KEY, b"", value))
+    head = records.authenticate("key", KEY, record)
+
+    def digest_then_alter(content):
+        found = digest(content)
+        files.content[:] = b"\xff" * len(files.content)
+        return found
+
+    monkeypatch.setattr("objcache.records._loading.digest", digest_then_alter)
+
+    assert head.payload_aside
+    assert value == records.view("key", head, record, verify=True)
+    with pytest.raises(CorruptRecordError, match="buffer 0 of its side file 0000"):
+        records.view("key", head, record, verify=False)
+
+
 @given(st.binary(max_size=80))
 def test_any_bytes_unpack_or_raise_format_error(content):
     """Garbage is a FormatError, never a struct.error or an IndexError."""
-    for record in (content, b"oc\x01" + content, pack_prefix(1, 5, 63) + content):
+    for record in (
+        *(content, b"oc\x01" + content, pack_prefix(1, 5, 63) + content),
+        *(pack_prefix(1, 5, flags) + content for flags in (256, 272, 400, 511)),
+    ):
         try:
             unpack(record)
         except FormatError:
@@ -254,7 +297,7 @@ def test_altered_records_are_refused(noise, position):
     ("prefix", "found", "supported"),
     [
         (b"oc\x02\x01\x05\x00\x00\x01", 2, 1),
-        (pack_prefix(CodecId.PICKLE, 5, SIGNED | 1 << 14), SIGNED | 1 << 14, 63),
+        (pack_prefix(CodecId.PICKLE, 5, SIGNED | 1 << 14), SIGNED | 1 << 14, 511),
         (pack_prefix(CodecId.PICKLE, 9, SIGNED), 9, pickle.HIGHEST_PROTOCOL),
         (pack_prefix(CodecId.JSON, 3, SIGNED), 3, 0),
     ],
@@ -282,10 +325,14 @@ def test_format_document_agrees_with_the_code():
     """The tables of docs/design/format.md give the ids and flags of the code."""
     text = FORMAT.read_text()
     flags = dict(re.findall(r"^\| `([A-Z_]+)` \| (\d+) \|", text, re.MULTILINE))
-    codecs = dict(re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE))
+    names = (
+        *("SIGNED", "DEADLINE", "COST", "CREATED", "TAGS", "FULL_KEY", "SIDE_FILE", "BUFFERS"),
+        "COMPRESSED",
+    )
 
-    assert {
-        name: str(getattr(header, name))
-        for name in ("SIGNED", "DEADLINE", "COST", "TAGS", "FULL_KEY", "BUFFERS")
-    } == flags
-    assert {str(int(codec)): codec.name.lower() for codec in CodecId} == codecs
+    assert [(name, str(getattr(header, name))) for name in names] == list(flags.items())
+    for heading, ids in (("Codec ids", CodecId), ("Compression ids", CompressionId)):
+        section = text.partition(f"### {heading}")[2].partition("#")[0]
+        rows = dict(re.findall(r"^\| (\d+) \| `(\w+)` \|", section, re.MULTILINE))
+
+        assert {str(int(each)): each.name.lower() for each in ids} == rows

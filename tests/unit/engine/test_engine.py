@@ -108,10 +108,10 @@ def test_full_store_is_usable_afterwards(open_store, durability):
     store = open_store(map_size_bytes=1 << 20, durability=durability)
     store["small"] = 1
     with pytest.raises(StoreFullError, match=r"the bound of its file is 1048576 bytes") as caught:
-        store["large"] = os.urandom(1 << 20)
+        store["large"] = os.urandom((1 << 20) - 100)  # a little more would lie in a side file
 
     assert (1 << 20, 28) == (caught.value.limit_bytes, caught.value.errno)
-    assert caught.value.wanted_bytes > 1 << 20
+    assert caught.value.wanted_bytes > (1 << 20) - 100
     assert {"small": 1} == store
     number = 0
     with pytest.raises(StoreFullError):
@@ -137,7 +137,7 @@ def test_transaction_that_hits_the_bound_is_over(open_store):
     ):
         transaction["a"] = 1
         with pytest.raises(StoreFullError):
-            transaction["large"] = os.urandom(1 << 20)
+            transaction["large"] = os.urandom((1 << 20) - 100)
         with pytest.raises(ObjcacheError, match="was rolled back"):
             transaction["b"] = 1
     store["after"] = 1

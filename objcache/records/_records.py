@@ -1,21 +1,20 @@
-"""Values to records and back: encode, sign; authenticate, then decode.
+"""The two directions between a value and its record, for one store.
 
-Knows: header, codecs, signing. Must not know: where records are kept.
+Knows: the short ways of small pickles, written out. Must not know: how parts are laid out or
+decoded otherwise (`_assembly`, `_loading`); where records are kept.
 """
 
 from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pickle import dumps, loads
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from blake3 import blake3
 
-from objcache import codecs as codecs_package
 from objcache.codecs import (
-    LARGEST_BUILTIN_ID,
     CodecId,
     OutOfBand,
     check_custom_codec,
@@ -26,15 +25,14 @@ from objcache.codecs import (
 from objcache.errors import (
     CodecError,
     CorruptRecordError,
-    DecodeError,
     EncodeError,
     FormatError,
     SignatureError,
-    UnknownCodecError,
     UnsupportedFormatError,
 )
 from objcache.header import (
     COST,
+    CREATED,
     DEADLINE,
     HEADER_BYTES,
     MAC_BYTES,
@@ -42,31 +40,30 @@ from objcache.header import (
     MOMENT,
     SIGNED,
     Header,
-    aligned,
     pack_fields,
+    pack_parts,
     pack_prefix,
     unpack,
 )
-from objcache.protocols import MISSING, Codec, Missing
-from objcache.signing import KEY_FRAMES, Signer, digest, equal_digests
+from objcache.protocols import MISSING, Codec, Files, Missing
+from objcache.records._assembly import ASIDE_PAYLOAD_BYTES, Assembly
+from objcache.records._loading import Loading
+from objcache.signing import KEY_FRAMES, Signer, equal_digests
 
-__all__ = ["MAX_RECORD_BYTES", "Records"]
+if TYPE_CHECKING:
+    from objcache.codecs import Compression
 
-MAX_RECORD_BYTES: Final = 2**32 - 1
-"""The largest value of the engine."""
+__all__ = ["Records"]
 
 # From here on the copies of the fast path cost more than the calls it saves.
 _FAST_MAX_BYTES: Final = 1 << 15
 _MOMENTS: Final = struct.Struct(">QQ")
 _COST_END: Final = MAC_END + MOMENT.size
 _DEADLINE_COST_END: Final = MAC_END + _MOMENTS.size
+_CREATED_END: Final = _COST_END
+_DEADLINE_CREATED_END: Final = _DEADLINE_COST_END
 _DEFAULT_PROTOCOL: Final = 5
 _NEVER: Final = b"\xff" * HEADER_BYTES
-_BUILTIN_NAMES: Final = {
-    CodecId.RAW: "raw",
-    CodecId.JSON: "json",
-    CodecId.MSGPACK: "msgpack",
-}
 
 
 class Records:
@@ -79,25 +76,32 @@ class Records:
         codecs: further codecs of one's own that may be read.
         trust: an allow-list of exact class names for the unpickler; None allows every class.
         renames: old to new dotted names of classes or modules that have moved.
+        files: where large parts of values are kept; None keeps all in the record.
+        compression: what makes values smaller; None stores them as they are. Either is read.
 
     Concurrency: immutable, shared by all threads.
     """
 
     __slots__ = (
+        "_assembly",
         "_codec",
         "_costed",
         "_costed_until",
+        "_created",
+        "_created_decoded",
+        "_created_until",
+        "_created_until_decoded",
         "_customs",
+        "_files",
+        "_flat_max_bytes",
         "_hashers",
+        "_loading",
         "_mac_key",
-        "_pickles",
+        "_options",
         "_plain",
         "_plain_decoded",
         "_protocol",
-        "_readable",
-        "_renames",
         "_signer",
-        "_trust",
     )
 
     def __init__(
@@ -109,38 +113,33 @@ class Records:
         codecs: Iterable[Codec] = (),
         trust: Iterable[str | type] | None = None,
         renames: Mapping[str, str] | None = None,
+        files: Files | None = None,
+        compression: Compression | None = None,
     ) -> None:
+        self._files = files
         self._signer = signer
         self._mac_key = signer.key
         self._hashers: list[blake3] = []
         self._protocol = _checked_protocol(protocol)
-        self._codec: Codec | None = None
-        if isinstance(codec, str):
-            if codec != "pickle":
-                self._codec = codec_by_name(codec)
-        else:
-            check_custom_codec(codec)
-            self._codec = codec
-        self._readable: dict[int, Codec] = {}
+        self._codec = _chosen(codec)
         self._customs = tuple(codecs)
-        for custom in self._customs:
-            check_custom_codec(custom)
-            self._readable[custom.codec_id] = custom
-        if self._codec is not None:
-            self._readable[self._codec.codec_id] = self._codec
-        # A store with a data-only codec has no unpickler at all.
-        self._pickles = self._codec is None
-        self._trust = None if trust is None else codecs_package.trust_names(trust)
-        self._renames = dict(renames or {})
-        self._plain = pack_prefix(CodecId.PICKLE, self._protocol, SIGNED)
-        restricted = self._trust is not None or self._renames
-        loads_all = self._pickles and not restricted
+        self._loading = Loading(self._codec, self._customs, trust, renames)
+        self._assembly = Assembly(signer, compression)
+        self._options: dict[str, Any] = {"renames": renames, "compression": compression}
+        threshold = ASIDE_PAYLOAD_BYTES if compression is None else compression.threshold_bytes
+        self._flat_max_bytes = min(threshold, ASIDE_PAYLOAD_BYTES)
+        loads_all = self._loading.loads_every_pickle
+        self._plain = self._prefix(SIGNED)
+        self._created = self._prefix(SIGNED | CREATED)
+        self._created_until = self._prefix(SIGNED | CREATED | DEADLINE)
         self._plain_decoded = self._plain if loads_all else _NEVER
-        self._costed = self._costed_until = _NEVER
-        if loads_all:
-            self._costed = pack_prefix(CodecId.PICKLE, self._protocol, SIGNED | COST)
-            flags = SIGNED | COST | DEADLINE
-            self._costed_until = pack_prefix(CodecId.PICKLE, self._protocol, flags)
+        self._costed = self._prefix(SIGNED | COST) if loads_all else _NEVER
+        self._costed_until = self._prefix(SIGNED | COST | DEADLINE) if loads_all else _NEVER
+        self._created_decoded = self._created if loads_all else _NEVER
+        self._created_until_decoded = self._created_until if loads_all else _NEVER
+
+    def _prefix(self, flags: int) -> bytes:
+        return pack_prefix(CodecId.PICKLE, self._protocol, flags)
 
     def using(self, codec: str | Codec) -> Records:
         """Return the same with another codec for what is written."""
@@ -149,8 +148,9 @@ class Records:
             codec=codec,
             protocol=self._protocol,
             codecs=self._customs,
-            trust=self._trust,
-            renames=self._renames,
+            trust=self._loading.trust,
+            files=self._files,
+            **self._options,
         )
 
     def encode(
@@ -161,6 +161,7 @@ class Records:
         deadline_us: int | None = None,
         tags: tuple[str, ...] = (),
         cost_us: int | None = None,
+        created_us: int | None = None,
     ) -> bytes | bytearray:
         """Return the signed record of *value* for *engine_key*.
 
@@ -168,43 +169,54 @@ class Records:
             EncodeError: the value, or a part of it that the error names, cannot be encoded.
 
         Cost:
-            One encoding, one keyed hash; small values are copied twice, buffers once.
+            One encoding, one keyed hash; small values are copied twice, buffers once. With
+            compression a pass over what is not smaller than its threshold.
         """
+        buffers: Iterable[pickle.PickleBuffer] = ()
         if self._codec is None:
             try:
                 if self._protocol == 5:
                     buffers = OutOfBand()
                     payload = dumps(value, 5, buffer_callback=buffers.keep)
-                    if buffers:
-                        fields = {"deadline_us": deadline_us, "tags": tags, "cost_us": cost_us}
-                        return self._with_buffers(
-                            engine_key, payload, buffers, {**fields, "full_key": full_key}
-                        )
                 else:
                     payload = dumps(value, self._protocol)
             except MemoryError:
                 raise
             except Exception as error:
                 raise encode_failure(value, error, self._protocol) from error
-            if not full_key and deadline_us is None and cost_us is None and not tags:
-                # Flat on purpose, and like `decode`: bench/workloads/set_one.py; oracle: `_signed`.
+            if (
+                len(payload) < self._flat_max_bytes
+                and not buffers
+                and not full_key
+                and cost_us is None
+                and not tags
+                and (deadline_us is None or created_us is not None)
+            ):
+                # Flat on purpose, and like `decode`: bench/workloads/set_one.py; oracle: `Assembly`.
+                prefix, signed = self._plain, payload
+                if deadline_us is not None:
+                    prefix = self._created_until
+                    signed = _MOMENTS.pack(deadline_us, created_us) + payload
+                elif created_us is not None:
+                    prefix, signed = self._created, MOMENT.pack(created_us) + payload
                 try:
                     hasher = self._hashers.pop()
                 except IndexError:
                     hasher = blake3(key=self._mac_key)
                 hasher.reset()
-                hasher.update(KEY_FRAMES[len(engine_key)] + engine_key + self._plain + payload)
+                hasher.update(KEY_FRAMES[len(engine_key)] + engine_key + prefix + signed)
                 mac = hasher.digest(MAC_BYTES)
                 self._hashers.append(hasher)
-                return self._plain + mac + payload
-            codec_id, version = int(CodecId.PICKLE), self._protocol
+                return prefix + mac + signed
+            encoded_by = int(CodecId.PICKLE), self._protocol
         else:
             payload = _encoded(self._codec, value)
-            codec_id, version = self._codec.codec_id, self._codec.codec_version
-        flags, packed = pack_fields(
-            deadline_us=deadline_us, cost_us=cost_us, tags=tags, full_key=full_key
-        )
-        return self._signed(engine_key, codec_id, version, flags, packed + payload)
+            encoded_by = self._codec.codec_id, self._codec.codec_version
+        fields = pack_fields(deadline_us, cost_us, created_us, tags, full_key)
+        if len(payload) < self._flat_max_bytes and not buffers:
+            return self._assembly.signed(engine_key, encoded_by, fields[0], fields[1] + payload)
+        views = [buffer.raw() for buffer in buffers]
+        return self._assembly.record(engine_key, encoded_by, fields, payload, views, self._files)
 
     def decode(
         self, key: object, engine_key: bytes, full_key: bytes, record: bytes
@@ -296,6 +308,57 @@ class Records:
         value = self.load(key, header, record)
         return value, header.cost_us or 0, header.deadline_us
 
+    def decode_entry(
+        self,
+        key: object,
+        engine_key: bytes,
+        full_key: bytes,
+        record: bytes,
+        now: Callable[[], float],
+    ) -> Any | Missing:
+        """Return the value of the *record* of a cache; `MISSING` from its deadline on.
+
+        Args:
+            key: as for `decode`, like the next three.
+            engine_key: where the record was found.
+            full_key: the full encoded key.
+            record: the bytes found.
+            now: returns seconds since the Unix epoch; called if the record has a deadline.
+
+        Raises:
+            SignatureError, CorruptRecordError, UnsupportedFormatError, DecodeError: as `decode`.
+        """
+        # Flat on purpose, and like `decode`: bench/workloads/cache_get.py.
+        prefix, start = self._created_decoded, _CREATED_END
+        if not record.startswith(prefix):
+            prefix, start = self._created_until_decoded, _DEADLINE_CREATED_END
+        if record.startswith(prefix) and start <= len(record) < _FAST_MAX_BYTES and not full_key:
+            try:
+                hasher = self._hashers.pop()
+            except IndexError:
+                hasher = blake3(key=self._mac_key)
+            hasher.reset()
+            hasher.update(KEY_FRAMES[len(engine_key)] + engine_key + prefix + record[MAC_END:])
+            mac = hasher.digest(MAC_BYTES)
+            self._hashers.append(hasher)
+            if equal_digests(mac, record[HEADER_BYTES:MAC_END]):
+                if start == _DEADLINE_CREATED_END:
+                    (deadline_us,) = MOMENT.unpack_from(record, MAC_END)
+                    if deadline_us <= now() * 1_000_000:
+                        return MISSING
+                try:
+                    return loads(record[start:])
+                except MemoryError:
+                    raise
+                except Exception as error:
+                    raise decode_failure(error, record[start:]) from error
+        header = self.authenticate(key, engine_key, record)
+        if header.full_key != full_key:
+            return MISSING
+        if header.deadline_us is not None and header.deadline_us <= now() * 1_000_000:
+            return MISSING
+        return self.load(key, header, record)
+
     def authenticate(self, key: object, engine_key: bytes, record: bytes) -> Header:
         """Return the header of *record* after its MAC was checked; decode nothing.
 
@@ -316,105 +379,69 @@ class Records:
             )
         return header
 
+    def redated(
+        self, key: object, engine_key: bytes, record: bytes, deadline_us: int | None
+    ) -> bytes | bytearray:
+        """Return *record* with another deadline, signed anew; the value is not decoded.
+
+        Raises:
+            SignatureError, CorruptRecordError, UnsupportedFormatError: as `decode`.
+
+        Cost: one copy, one keyed hash; a record with buffers in it is decoded and encoded.
+        """
+        header = self.authenticate(key, engine_key, record)
+        full_key, tags = header.full_key, header.tags
+        cost_us, created_us = header.cost_us, header.created_us
+        if header.buffers and not header.side_file:
+            value = self.load(key, header, record)
+            return self.encode(engine_key, full_key, value, deadline_us, tags, cost_us, created_us)
+        payload = record[header.payload_start : header.payload_end]
+        flags, fields = pack_fields(deadline_us, cost_us, created_us, tags, full_key)
+        part_flags, part_fields = pack_parts(
+            payload_bytes=len(payload),
+            buffers=tuple((part.end - part.start, part.digest) for part in header.buffers),
+            side_file=header.side_file,
+            payload_aside=header.payload_aside,
+            compression=header.compression,
+            raw_sizes=header.raw_sizes,
+        )
+        encoded_by = header.codec_id, header.codec_version
+        signed = fields + part_fields + payload
+        return self._assembly.signed(engine_key, encoded_by, flags | part_flags, signed)
+
     def load(self, key: object, header: Header, record: bytes) -> Any:
-        """Return the value of a *record* whose *header* `authenticate` has returned."""
-        view = memoryview(record)
-        payload = view[header.payload_start : header.payload_end]
-        if header.codec_id == CodecId.PICKLE:
-            return self._load_pickle(key, header, view, payload)
-        codec = self._codec_of(header)
-        try:
-            return codec.decode(payload)
-        except (CodecError, MemoryError):
-            raise
-        except Exception as error:
-            reason = f"codec {codec.codec_id} failed: {type(error).__name__}: {error}"
-            raise DecodeError("", "", reason) from error
+        """Return the value of a *record* whose *header* `authenticate` has returned.
 
-    def _load_pickle(
-        self, key: object, header: Header, view: memoryview, payload: memoryview
-    ) -> Any:
-        if not self._pickles:
-            raise DecodeError(
-                "", "", "the record is a pickle, and the store was opened with a data-only codec"
-            )
-        if header.codec_version > pickle.HIGHEST_PROTOCOL:
-            raise UnsupportedFormatError(
-                "pickle protocol", header.codec_version, pickle.HIGHEST_PROTOCOL
-            )
-        buffers = []
-        for number, buffer in enumerate(header.buffers):
-            part = view[buffer.start : buffer.end]
-            if digest(part) != buffer.digest:
-                raise CorruptRecordError(key, f"buffer {number} was altered")
-            buffers.append(bytearray(part))
-        try:
-            if self._trust is None and not self._renames:
-                return loads(payload, buffers=buffers)
-            return codecs_package.loads_restricted(
-                payload, buffers, trust=self._trust, renames=self._renames
-            )
-        except (CodecError, MemoryError):
-            raise
-        except Exception as error:
-            raise decode_failure(error, payload) from error
+        Raises:
+            CorruptRecordError, UnsupportedFormatError, DecodeError: as `decode`.
+            SideFileMissingError: the file that it names is gone: read the record again.
+        """
+        return self._loading.load(key, header, record, self._files)
 
-    def _codec_of(self, header: Header) -> Codec:
-        codec = self._readable.get(header.codec_id)
-        if codec is None:
-            name = _BUILTIN_NAMES.get(header.codec_id)  # type: ignore[call-overload]
-            if name is None:
-                raise UnknownCodecError(header.codec_id, LARGEST_BUILTIN_ID)
-            codec = self._readable[header.codec_id] = codec_by_name(name)
-        if header.codec_version > codec.codec_version:
-            raise UnsupportedFormatError(
-                f"version of codec {header.codec_id}", header.codec_version, codec.codec_version
-            )
-        return codec
+    def view(self, key: object, header: Header, record: bytes, *, verify: bool) -> Any:
+        """Return the value of a *record*, its large buffers as read-only views of its side file.
 
-    def _with_buffers(
-        self,
-        engine_key: bytes,
-        payload: bytes,
-        buffers: OutOfBand,
-        named: dict[str, Any],
-    ) -> bytearray:
-        views = [buffer.raw() for buffer in buffers]
-        sizes = [view.nbytes for view in views]
+        Args:
+            key: for messages.
+            header: of the record, as `authenticate` has returned it.
+            record: the bytes found.
+            verify: compare the digests, which reads all of the file.
 
-        def fields(digests: Iterable[bytes]) -> tuple[int, bytes]:
-            return pack_fields(
-                **named,
-                payload_bytes=len(payload),
-                buffers=tuple(zip(sizes, digests, strict=True)),
-            )
+        Raises:
+            CorruptRecordError: the file is too short, or *verify* finds it altered.
+            SideFileMissingError, UnsupportedFormatError, DecodeError: as for `load`.
 
-        head_bytes = MAC_END + len(fields([b""] * len(sizes))[1]) + len(payload)
-        starts, end = [], head_bytes
-        for size in sizes:
-            starts.append(aligned(end))
-            end = starts[-1] + size
-        _check_size(end)
-        record = bytearray(end)
-        with memoryview(record) as target:
-            # Digests are taken of the copy: another thread may be writing to the original.
-            for start, view in zip(starts, views, strict=True):
-                target[start : start + view.nbytes] = view
-            flags, head = fields(
-                digest(target[start : start + size])
-                for start, size in zip(starts, sizes, strict=True)
-            )
-            target[:head_bytes] = self._signed(
-                engine_key, CodecId.PICKLE, self._protocol, flags, head + payload
-            )
-        return record
+        Cost: what is compressed is read, compared and decompressed into memory.
+        """
+        return self._loading.view(key, header, record, self._files, verify=verify)
 
-    def _signed(
-        self, engine_key: bytes, codec_id: int, codec_version: int, flags: int, signed: bytes
-    ) -> bytes:
-        _check_size(MAC_END + len(signed))
-        prefix = pack_prefix(codec_id, codec_version, flags | SIGNED)
-        return prefix + self._signer.mac(engine_key, prefix, signed) + signed
+
+def _chosen(codec: str | Codec) -> Codec | None:
+    """Return the codec that writes; None is pickle."""
+    if isinstance(codec, str):
+        return None if codec == "pickle" else codec_by_name(codec)
+    check_custom_codec(codec)
+    return codec
 
 
 def _encoded(codec: Codec, value: Any) -> bytes:
@@ -425,15 +452,6 @@ def _encoded(codec: Codec, value: Any) -> bytes:
     except Exception as error:
         reason = f"codec {codec.codec_id} failed: {type(error).__name__}: {error}"
         raise EncodeError("value", type(value).__qualname__, reason) from error
-
-
-def _check_size(record_bytes: int) -> None:
-    if record_bytes > MAX_RECORD_BYTES:
-        raise EncodeError(
-            "value",
-            "bytes",
-            f"its record has {record_bytes} bytes, the engine takes up to {MAX_RECORD_BYTES}",
-        )
 
 
 def _checked_protocol(protocol: int | None) -> int:
