@@ -26,6 +26,7 @@ def print_results(results: Mapping[str, Any]) -> None:
                 f"  {row['name']:<30}{readable_ns(row['median_ns']):>10}"
                 f"{readable_ns(row['p99_ns']):>10} p99{readable_ns(row['max_ns']):>10} max"
                 + (f"   {readable_ratio(times)}" if times else "")
+                + _bounded(row)
                 + _bytes(row)
             )
             for kind, found in row.get("others", {}).items():
@@ -50,6 +51,12 @@ def print_results(results: Mapping[str, Any]) -> None:
         )
     for name, why in results["absent"].items():
         print(f"\nleft out: {name} ({why})")
+
+
+def _bounded(row: Mapping[str, Any]) -> str:
+    if "held" not in row:
+        return ""
+    return f"   p99.9 {readable_ns(median(row['round_p999s_ns']))}, {median(row['held']):,.0f} held"
 
 
 def _bytes(row: Mapping[str, Any]) -> str:

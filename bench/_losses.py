@@ -16,7 +16,7 @@ from bench._targets import row_ratio
 __all__ = ["Loss", "losses"]
 
 _OURS: Final = "objcache-"
-_DURABLE: Final = ("objcache-commit", "objcache-checkpoint")
+_DURABLE: Final = ("objcache-commit", "objcache-checkpoint", "objcache-cache-checkpoint")
 _HOT: Final = "objcache-hot"
 
 
@@ -51,8 +51,10 @@ def losses(results: Mapping[str, Any]) -> Iterator[Loss]:
     """
     engines = {engine["name"]: engine for engine in results["engines"]}
     for workload in results["workloads"]:
-        rows = {row["name"]: row for row in workload["rows"] if row["name"] in engines}
+        rows = {row["name"]: row for row in workload["rows"] if _engine(row) in engines}
         for ours, theirs in itertools.product(rows, rows):
+            if rows[ours].get("scale") != rows[theirs].get("scale"):
+                continue
             if ours.startswith(_OURS) and not theirs.startswith(_OURS):
                 times = row_ratio(workload, ours, theirs)
                 if times is None or ours.startswith(_HOT if workload["writes"] else _DURABLE):
@@ -65,9 +67,14 @@ def losses(results: Mapping[str, Any]) -> Iterator[Loss]:
                         theirs,
                         times,
                         p99_times,
-                        _promise(engines[ours]["loss"], engines[theirs]["loss"]),
-                        engines[theirs]["faster_because"],
+                        _promise(*(engines[_engine(rows[row])]["loss"] for row in (ours, theirs))),
+                        engines[_engine(rows[theirs])]["faster_because"],
                     )
+
+
+def _engine(row: Mapping[str, Any]) -> str:
+    name: str = row.get("engine", row["name"])
+    return name
 
 
 def _promise(ours: int, theirs: int) -> str:

@@ -251,6 +251,7 @@ def _workloads(results: Mapping[str, Any]) -> str:
 def _workload(workload: Mapping[str, Any], engines: Mapping[str, Any]) -> str:
     durable, reference = workload["keeps"], workload["reference"]
     counted = any("calls" in row for row in workload["rows"])
+    bounded = any("held" in row for row in workload["rows"])
     head = ["", "median", "p90", "p99", "max", "per second"]
     head += [f"times `{reference}`"] if reference else []
     head += ["operations"]
@@ -258,6 +259,7 @@ def _workload(workload: Mapping[str, Any], engines: Mapping[str, Any]) -> str:
     head += ["calls of the function"] if counted else []
     traffic = any("written_bytes" in row for row in workload["rows"])
     head += list(_TRAFFIC) if traffic else []
+    head += ["p99.9", "entries held"] if bounded else []
     rows = []
     for row in workload["rows"]:
         cells = [f"`{row['name']}`"]
@@ -268,11 +270,14 @@ def _workload(workload: Mapping[str, Any], engines: Mapping[str, Any]) -> str:
             cells.append(readable_ratio(times) if times else "-")
         cells.append(f"{row['operations']:,}")
         if durable:
-            cells += [engines[row["name"]]["killed"], engines[row["name"]]["power_cut"]]
+            engine = engines[row.get("engine", row["name"])]
+            cells += [engine["killed"], engine["power_cut"]]
         if counted:
             cells.append(", ".join(map(str, sorted(set(row["calls"])))))
         if traffic:
             cells += [readable_bytes(median(row[name])) for name in _TRAFFIC.values()]
+        if bounded:
+            cells += [readable_ns(median(row["round_p999s_ns"])), f"{median(row['held']):,.0f}"]
         rows.append(cells)
     table = _table(head, rows)
     return f"## {workload['title'].capitalize()}\n\n{workload['question']}\n\n{table}{_others(workload)}"

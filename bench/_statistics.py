@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from statistics import fmean, median, quantiles
 from typing import NamedTuple
 
-__all__ = ["Ratio", "Summary", "p99", "ratio", "summary"]
+__all__ = ["Ratio", "Summary", "p99", "p999", "ratio", "summary"]
 
 
 class Summary(NamedTuple):
@@ -48,6 +48,13 @@ def summary(taken_ns: Sequence[int]) -> Summary:
 def p99(taken_ns: Sequence[int]) -> float:
     """Return the 99th percentile, interpolated between neighbours."""
     return _hundredths(taken_ns)[98]
+
+
+def p999(taken_ns: Sequence[int]) -> float:
+    """Return the 99.9th percentile, interpolated between neighbours."""
+    if len(taken_ns) == 1:
+        return taken_ns[0]
+    return quantiles(taken_ns, n=1000, method="inclusive")[998]
 
 
 def ratio(

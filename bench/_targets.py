@@ -120,6 +120,59 @@ TARGETS: Final = (
         "import, whole process less `python -c pass`: times `import lmdb, pickle`",
         baseline="process: pass",
     ),
+    Target(
+        "cache_get",
+        "objcache-cache-process",
+        "objcache-process",
+        True,
+        1.25,
+        "get hit of a cache, `objcache-cache-process`: times the store",
+    ),
+    Target(
+        "cache_set",
+        "objcache-cache-process",
+        "objcache-process",
+        True,
+        1.4,
+        "set of a cache, `objcache-cache-process`: times the store",
+    ),
+    Target(
+        "cache_set",
+        "diskcache",
+        "objcache-cache-checkpoint",
+        False,
+        4.0,
+        "set of `objcache-cache-checkpoint`: faster than diskcache",
+    ),
+    *(
+        Target(
+            "cache_fill",
+            f"diskcache: {size}",
+            f"objcache-cache-checkpoint: {size}",
+            False,
+            4.0,
+            f"filling a cache of {size} ten times, `objcache-cache-checkpoint`: faster than diskcache",
+            series="round_means_ns",
+        )
+        for size in ("2 MB", "20 MB")
+    ),
+    Target(
+        "cache_fill",
+        "objcache-cache-process: 20 MB",
+        "objcache-cache-process: 2 MB",
+        True,
+        1.5,
+        "p99.9 of set while filling, `objcache-cache-process`: ten times the entries, times",
+        series="round_p999s_ns",
+    ),
+    Target(
+        "cache_clear",
+        "objcache-cache-process: 10,000 entries",
+        "objcache-cache-process: 1,000 entries",
+        True,
+        3.0,
+        "clear, `objcache-cache-process`: ten times the entries, times",
+    ),
     *(
         Target(f"memo_{kind}", rival, "objcache-process", False, asked, words)
         for kind, rival, asked, words in (

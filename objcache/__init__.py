@@ -35,6 +35,8 @@ from objcache.store import Store as Store
 from objcache.store import Transaction as Transaction
 
 if TYPE_CHECKING:
+    from objcache.cache import Cache as Cache
+    from objcache.cache import CacheEntry as CacheEntry
     from objcache.memo import CacheInfo as CacheInfo
     from objcache.memo import Entry as Entry
     from objcache.memo import Env as Env
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuditError",
+    "Cache",
+    "CacheEntry",
     "CacheInfo",
     "Codec",
     "ComputationTimeoutError",
@@ -87,6 +91,8 @@ __all__ = [
 # Loaded on first use: `import objcache` has a budget (bench/workloads/import_time.py), and
 # memoize needs inspect, which alone takes a third of it.
 _LATE = {
+    "Cache": "cache",
+    "CacheEntry": "cache",
     "CacheInfo": "memo",
     "Entry": "memo",
     "Env": "memo",

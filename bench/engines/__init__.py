@@ -9,6 +9,8 @@ import importlib
 from collections.abc import Iterable
 from typing import Final
 
+from bench.engines._engine import BOUNDED as BOUNDED
+from bench.engines._engine import CACHE as CACHE
 from bench.engines._engine import DISK as DISK
 from bench.engines._engine import HASH as HASH
 from bench.engines._engine import MAPPING as MAPPING
@@ -23,6 +25,8 @@ from bench.engines._engine import Handle as Handle
 from bench.engines._engine import Loss as Loss
 
 __all__ = [
+    "BOUNDED",
+    "CACHE",
     "DISK",
     "ENGINE_NAMES",
     "HASH",
@@ -43,6 +47,8 @@ _MODULES: Final = {
     "objcache-process": "objcache",
     "objcache-checkpoint": "objcache",
     "objcache-commit": "objcache",
+    "objcache-cache-process": "objcache_cache",
+    "objcache-cache-checkpoint": "objcache_cache",
     "objcache-hot": "objcache",
     "objcache-hot-shared": "objcache",
     "objcache-digest": "objcache",

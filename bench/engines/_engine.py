@@ -11,6 +11,8 @@ from enum import IntEnum
 from typing import Any, Final
 
 __all__ = [
+    "BOUNDED",
+    "CACHE",
     "DISK",
     "HASH",
     "MAPPING",
@@ -34,6 +36,8 @@ HASH: Final = "hash an argument"
 TRANSACTION: Final = "mapping with transactions"
 THREADS: Final = "mapping for several threads, flushed somehow"
 PROCESSES: Final = "mapping for several processes"
+CACHE: Final = "mapping that is compared with a cache"
+BOUNDED: Final = "cache with a bound"
 DISK: Final = "mapping whose writes to the disk are counted"
 
 
@@ -66,6 +70,10 @@ class Handle:
         memoize: wrap a function.
         map: the results of a memoized function for many arguments at once.
         hash: the key of one argument.
+        put_many_until: store a mapping in one transaction, for so many seconds.
+        expire: remove what is over; return how many entries that were.
+        clear: remove everything.
+        count: how many entries there are.
     """
 
     close: Callable[[], object]
@@ -79,6 +87,10 @@ class Handle:
     memoize: Callable[[Callable[..., Any]], Callable[..., Any]] = missing
     map: Callable[[Any, Iterable[Any]], Sequence[Any]] = missing
     hash: Callable[[Any], object] = missing
+    put_many_until: Callable[[Mapping[str, Any], float], object] = missing
+    expire: Callable[[], int] = missing
+    clear: Callable[[], object] = missing
+    count: Callable[[], int] = missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,7 @@ class Engine:
         faster_because: why it may be faster than objcache, where it is.
         open: open or make the store in an existing directory.
         offers: which groups of operations it has.
+        open_bounded: the same for a cache that may take so many bytes of disk.
         slow: by what the operations of a slice are divided, by workload: 300 flushes would make
             a slice of seconds.
     """
@@ -109,3 +122,4 @@ class Engine:
     open: Callable[[str], Handle]
     offers: frozenset[str] = frozenset({MAPPING})
     slow: Mapping[str, int] = field(default_factory=dict)
+    open_bounded: Callable[[str, int], Handle] = missing

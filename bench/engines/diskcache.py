@@ -12,6 +12,8 @@ from typing import Any
 import diskcache
 
 from bench.engines._engine import (
+    BOUNDED,
+    CACHE,
     DISK,
     MAPPING,
     MEMOIZE,
@@ -29,12 +31,23 @@ __all__ = ["ENGINES"]
 
 
 def _open(directory: str) -> Handle:
-    cache = diskcache.Cache(os.path.join(directory, "cache"))
+    return _handle(diskcache.Cache(os.path.join(directory, "cache")))
 
+
+def _open_bounded(directory: str, limit_bytes: int) -> Handle:
+    return _handle(diskcache.Cache(os.path.join(directory, "cache"), size_limit=limit_bytes))
+
+
+def _handle(cache: Any) -> Handle:
     def put_many(entries: Mapping[str, Any]) -> None:
         with cache.transact():
             for key, value in entries.items():
                 cache[key] = value
+
+    def put_many_until(entries: Mapping[str, Any], seconds: float) -> None:
+        with cache.transact():
+            for key, value in entries.items():
+                cache.set(key, value, expire=seconds)
 
     def items() -> Iterator[tuple[str, Any]]:
         for key in cache:  # a Cache has no items()
@@ -50,6 +63,10 @@ def _open(directory: str) -> Handle:
         put_each=put_many,
         items=items,
         memoize=cache.memoize(),
+        put_many_until=put_many_until,
+        expire=cache.expire,
+        clear=cache.clear,
+        count=cache.__len__,
     )
 
 
@@ -65,8 +82,10 @@ ENGINES = (
         loss=Loss.RECENT,
         faster_because="SQLite appends to a log and flushes at its checkpoints only",
         open=_open,
+        open_bounded=_open_bounded,
         offers=frozenset(
             {MAPPING, TRANSACTION, THREADS, PROCESSES, DISK, MEMOIZE, MEMOIZE_DICT, SHARED}
+            | {CACHE, BOUNDED}
         ),
     ),
 )

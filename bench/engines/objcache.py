@@ -13,6 +13,7 @@ from typing import Any, Final
 import objcache
 from bench._inputs import SECRET
 from bench.engines._engine import (
+    CACHE,
     DISK,
     HASH,
     MAPPING,
@@ -84,7 +85,7 @@ ENGINES = (
         loss=Loss.EVERYTHING,
         faster_because="",
         open=partial(_open, "process"),
-        offers=_KEEPS | {MEMOIZE, MEMOIZE_DICT, SHARED},
+        offers=_KEEPS | {MEMOIZE, MEMOIZE_DICT, SHARED, CACHE},
     ),
     Engine(
         name="objcache-checkpoint",
@@ -96,7 +97,7 @@ ENGINES = (
         loss=Loss.RECENT,
         faster_because=_SAME_CODE,
         open=partial(_open, "checkpoint"),
-        offers=_KEEPS | {THREADS, MEMOIZE, MEMOIZE_DICT},
+        offers=_KEEPS | {THREADS, MEMOIZE, MEMOIZE_DICT, CACHE},
     ),
     Engine(
         name="objcache-commit",

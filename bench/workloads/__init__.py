@@ -10,6 +10,11 @@ from typing import Final
 from bench.workloads import (
     argument_keys,
     batch,
+    cache_clear,
+    cache_expire,
+    cache_fill,
+    cache_get,
+    cache_set,
     classic_mix,
     cold_start,
     commits,
@@ -28,9 +33,10 @@ from bench.workloads import (
 )
 from bench.workloads._workload import Subject as Subject
 from bench.workloads._workload import Workload as Workload
+from bench.workloads._workload import file_bytes as file_bytes
 from bench.workloads._workload import filled as filled
 
-__all__ = ["WORKLOADS", "Subject", "Workload", "filled"]
+__all__ = ["WORKLOADS", "Subject", "Workload", "file_bytes", "filled"]
 
 WORKLOADS: Final[tuple[Workload, ...]] = (
     *get_hit.WORKLOADS,
@@ -42,6 +48,11 @@ WORKLOADS: Final[tuple[Workload, ...]] = (
     *commits.WORKLOADS,
     *classic_mix.WORKLOADS,
     *disk_traffic.WORKLOADS,
+    *cache_get.WORKLOADS,
+    *cache_set.WORKLOADS,
+    *cache_fill.WORKLOADS,
+    *cache_expire.WORKLOADS,
+    *cache_clear.WORKLOADS,
     *iterate.WORKLOADS,
     *memo_hit.WORKLOADS,
     *memo_miss.WORKLOADS,

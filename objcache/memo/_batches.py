@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, Final
 
 from objcache.errors import ObjcacheError
+from objcache.memo._entries import Kept
 from objcache.memo._recall import Call, Recall, Remembered
-from objcache.memo._results import Kept
 from objcache.protocols import MISSING
 
 __all__ = ["Batch", "Progress", "map_plain"]

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
-from objcache.errors import ObjcacheError
+from objcache.errors import ObjcacheError, StoreFullError
+from objcache.memo._entries import Kept
 from objcache.memo._recall import Call, Recall
+from objcache.memo._results import Opened
 from objcache.store.dated import DatedRecords
 
 __all__ = ["ItemsGoneError", "ItemsWriter", "read_items"]
@@ -26,6 +29,14 @@ _NUMBER_BYTES: Final = 8
 
 class ItemsGoneError(Exception):
     """An item of a stream is not there any more, or cannot be read."""
+
+
+class _RefusedError(Exception):
+    """The whole is larger than a cache takes: making room would not help."""
+
+    def __init__(self, error: StoreFullError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def _number(index: int) -> bytes:
@@ -49,8 +60,11 @@ class ItemsWriter:
         self._buffered: dict[bytes, bytes | bytearray] = {}
         self._buffered_bytes = 0
         self._bytes = 0
+        self._bytes_on_disk = 0
         self._flushed = False
-        opened = recall.opened()
+        # As an entry of a cache, while they are only a part of the whole.
+        self._position: bytes | None = None
+        opened = self._opened = recall.opened()
         self._records = None if opened is None else DatedRecords(opened.chunks, self._stream)
 
     @property
@@ -60,17 +74,19 @@ class ItemsWriter:
 
     def add(self, item: Any) -> None:
         """Keep the next item as it is now."""
-        if self._records is None:
+        records = self._records
+        if records is None:
             return
         try:
             key = _number(self._count)
-            record = self._records.encode(key, item, cost_us=0)
+            record = records.encode(key, item, cost_us=0)
             self._buffered[key] = record
             self._count += 1
             self._buffered_bytes += len(record)
             self._bytes += len(record)
+            self._weigh(records.locate(key), record)
             if self._buffered_bytes >= _FLUSH_BYTES or len(self._buffered) >= _FLUSH_ITEMS:
-                self._flush(self._records)
+                self._flush(records)
         except (ObjcacheError, OSError) as error:
             self.abandon()
             self._recall.complaints.about("stored", error)
@@ -81,23 +97,35 @@ class ItemsWriter:
         if records is None:
             return
         try:
-            opened = recall.results.opened or recall.results.open()
+            opened = recall.results.current()
             result = [self._stream.hex(), self._count, returned]
             extra = {"stream": self._stream.hex()}
             kept = recall.encoded(
                 opened, self._call, self._picture, result, self.cost_s, extra=extra
             )
             kept.row["size_bytes"] += self._bytes
-            with opened.place.atomic():
-                # What `cache_clear` has removed meanwhile cannot be part of a whole result.
-                if self._flushed and not records.get_many([_number(0)]):
-                    return
-                self._flush(records)
-                recall.results.keep({self._call.tail: kept})
-            self._records = None
+            kept = kept._replace(items_bytes=self._bytes_on_disk)
+
+            keep = partial(self._keep_whole, records=records, kept=kept)
+            if recall.results.change(keep, self._buffered_bytes):
+                self._records = None
+        except _RefusedError as refused:
+            self.abandon()
+            recall.complaints.about("stored", refused.error)
         except (ObjcacheError, OSError) as error:
             self.abandon()
             recall.complaints.about("stored", error)
+
+    def _keep_whole(self, opened: Opened, *, records: DatedRecords, kept: Kept) -> bool:
+        if not self._stands(opened, records):
+            return False
+        records.put_many(self._buffered)
+        # Before there is an entry of the whole: making room for it must not remove its items.
+        self._untrack(opened)
+        stored, refused = self._recall.results.keep_in(opened, {self._call.tail: kept})
+        if refused is not None:
+            raise _RefusedError(refused)
+        return stored
 
     def abandon(self) -> None:
         """Remove what was kept: the generator will not be run to its end."""
@@ -106,17 +134,57 @@ class ItemsWriter:
         self._records = None
         self._buffered = {}
         if self._flushed:
+            results = self._recall.results
+
+            def drop(opened: Opened) -> None:
+                self._untrack(opened)
+                results.drop_chunks(opened, self._stream)
+
             try:
-                results = self._recall.results
-                results.drop_chunks(results.opened or results.open(), self._stream)
+                results.change(drop)
             except (ObjcacheError, OSError) as error:
                 self._recall.complaints.about("removed", error)
 
     def _flush(self, records: DatedRecords) -> None:
-        if self._buffered:
+        def flush(opened: Opened) -> tuple[bool, bytes | None]:
+            if not self._stands(opened, records):
+                return False, None
             records.put_many(self._buffered)
-            self._flushed = True
-            self._buffered, self._buffered_bytes = {}, 0
+            return True, self._track(opened)
+
+        stands, position = self._recall.results.change(flush, self._buffered_bytes)
+        if not stands:
+            self.abandon()
+            return
+        self._position = position
+        self._flushed = True
+        self._buffered, self._buffered_bytes = {}, 0
+
+    def _stands(self, opened: Opened, records: DatedRecords) -> bool:
+        """Whether what was flushed is still there: no part of a whole was removed meanwhile."""
+        if self._opened is None or opened.generation != self._opened.generation:
+            return False
+        return not self._flushed or bool(records.get_many([_number(0)]))
+
+    # -- as an entry of a cache --------------------------------------------------------------
+
+    def _weigh(self, located: bytes, record: bytes | bytearray) -> None:
+        assert self._opened is not None
+        bounds = self._opened.bounds
+        if bounds is not None:
+            self._bytes_on_disk += bounds.tracker.size_of(located, record)
+            bounds.tracker.refuse_too_large(self._bytes_on_disk)
+
+    def _track(self, opened: Opened) -> bytes | None:
+        if opened.bounds is None:
+            return None
+        self._untrack(opened)
+        tags = self._recall.settings.tag
+        return opened.bounds.track_items(self._stream, self._bytes_on_disk, tags)
+
+    def _untrack(self, opened: Opened) -> None:
+        if opened.bounds is not None and self._position is not None:
+            opened.bounds.tracker.untrack([self._position])
 
 
 def read_items(recall: Recall, result: Any) -> Iterator[Any]:

@@ -79,7 +79,7 @@ class Controls:
         """Return the key of a call: `Entry.key` of its result."""
         recall = self.recall
         call = recall.call(args, kwargs)
-        opened = recall.results.opened or recall.results.open()
+        opened = recall.results.current()
         return (opened.version + call.tail).hex()
 
     def is_cached(self, /, *args: Any, **kwargs: Any) -> bool:
@@ -105,7 +105,7 @@ class Controls:
     def entries(self) -> Iterator[Entry]:
         """Iterate over the stored results, of all versions; each is read when it is asked for."""
         recall = self.recall
-        opened = recall.results.opened or recall.results.open()
+        opened = recall.results.current()
         now = opened.now()
         for key, row in recall.results.rows():
             current = key.startswith(opened.version)

@@ -16,6 +16,7 @@ __all__ = [
     "MICROSECONDS",
     "VERSION_BYTES",
     "Entry",
+    "Kept",
     "Picture",
     "Row",
     "Written",
@@ -110,6 +111,28 @@ class Written(NamedTuple):
     deadline_us: int | None
     tags: tuple[str, ...]
     raised: bool
+
+
+class Kept(NamedTuple):
+    """What one write stores: a result, its row, and what hangs on them.
+
+    Attributes:
+        record: of the result.
+        row: what is known of it.
+        raised: whether it is an exception.
+        form: the whole encoded arguments, where they are compared on a hit.
+        generation: of the cache that it was encoded for; 0 for a store.
+        over_us: from when on it is of no use, not even stale: microseconds since the epoch.
+        items_bytes: what the items of a generator take on disk.
+    """
+
+    record: bytes | bytearray
+    row: Row
+    raised: bool = False
+    form: bytes | None = None
+    generation: int = 0
+    over_us: int | None = None
+    items_bytes: int = 0
 
 
 def picture_of(names: Iterable[str], values: Iterable[Any], reads: Iterable[Input]) -> Row:

@@ -8,7 +8,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from objcache.memo._arguments import Binding
 from objcache.memo._controls import Controls, PlainControls, StreamControls
@@ -20,6 +30,9 @@ from objcache.memo._results import Place, Results
 from objcache.memo._settings import Options, Settings
 from objcache.memo._streams import stream_call
 from objcache.memo._types import AsyncMemoizedFunction, MemoizedFunction
+
+if TYPE_CHECKING:
+    from objcache.cache import Cache
 
 __all__ = ["Decorator", "StoreMemoize", "memoize"]
 
@@ -46,10 +59,18 @@ def memoize(  # type: ignore[overload-overlap]  # the first that fits counts
 def memoize(function: Callable[P, R], /) -> MemoizedFunction[P, R]: ...
 @overload
 def memoize(
-    function: None = None, /, *, store: Place | None = None, **options: Unpack[Options]
+    function: None = None,
+    /,
+    *,
+    store: Place | Cache[Any, Any] | None = None,
+    **options: Unpack[Options],
 ) -> Decorator: ...
 def memoize(
-    function: Any = None, /, *, store: Place | None = None, **options: Unpack[Options]
+    function: Any = None,
+    /,
+    *,
+    store: Place | Cache[Any, Any] | None = None,
+    **options: Unpack[Options],
 ) -> Any:
     """Keep the results of *function* on disk: they survive the process and are shared by all.
 
@@ -65,8 +86,9 @@ def memoize(
     Args:
         function: a plain, coroutine, generator or asynchronous generator function, a method, or
             anything else that is called and has a signature.
-        store: where to keep results, a store or a namespace of one; by default the store of
-            the user (`$OBJCACHE_DIR`, else below the platform's cache directory).
+        store: where to keep results: a store, a namespace of one, or a cache, which bounds them;
+            by default the store of the user (`$OBJCACHE_DIR`, else below the platform's cache
+            directory).
         ignore: names of parameters, or of variables of the closure, that do not count.
         key: called like the function; what it returns is the key instead of the arguments.
         version: part of the version of the function, beside its code.
@@ -75,11 +97,12 @@ def memoize(
         since: parameters that were added later, each with the value that stands for its absence:
             calls with it keep the results from before.
         reads: `File`, `Env` and `Package` inputs that results depend on, too.
-        expire: for how long a result is good, in seconds or as a timedelta.
+        expire: for how long a result is good, in seconds or as a timedelta; None for ever. Left
+            out it is what a cache says, and for ever in a store.
         stale: for how much longer it is served while it is computed anew in the background.
         early: how eagerly a result is computed anew before it is over: the beta of XFetch, 1.0
             is optimal, 0 never.
-        tag: one or several names for `cache_clear(tag)`.
+        tag: one or several names for `cache_clear(tag)`, and for `evict` of a cache.
         cache_if: called with a new result; whether to store it.
         cache_exceptions: exceptions of these types are stored, and raised again.
         validate: called with the `Entry` of each hit; whether to serve it.
@@ -113,8 +136,9 @@ def memoize(
     >>> slow_square(x=12)
     144
     """
-    choose = default_store if store is None else _chosen(store)
-    return _decorated(function, choose, options)
+    if store is None:
+        return _decorated(function, default_store, options)
+    return _placed(function, store, options)
 
 
 class StoreMemoize:
@@ -135,13 +159,18 @@ class StoreMemoize:
     def __call__(self, function: None = None, /, **options: Unpack[Options]) -> Decorator: ...
     def __call__(self, function: Any = None, /, **options: Unpack[Options]) -> Any:
         """Keep the results of *function* here; see `memoize`."""
-        return _decorated(function, _chosen(self._place), options)
+        return _placed(function, self._place, options)
 
 
-def _chosen(place: Place) -> Callable[[], Place]:
+def _placed(function: Any, store: Any, options: Options) -> Any:
+    place = getattr(store, "place", store)  # that of a cache
     if not hasattr(place, "namespace") or not hasattr(place, "atomic"):
-        raise TypeError(f"store= is a Store or a namespace of one, not {type(place).__name__}")
-    return lambda: place
+        raise TypeError(
+            f"store= is a Store, a namespace of one, or a Cache, not {type(place).__name__}"
+        )
+    if hasattr(place, "tracker"):
+        return _decorated(function, place.present, place.options(options))
+    return _decorated(function, lambda: place, options)
 
 
 def _decorated(function: Any, choose: Callable[[], Place], options: Options) -> Any:

@@ -19,10 +19,18 @@ from objcache.flights import Claim, Flights, Landed, WaitTimeoutError, flights_o
 from objcache.hashing import digest, text_of
 from objcache.memo._arguments import Binding
 from objcache.memo._complaints import Complaints
-from objcache.memo._entries import MICROSECONDS, Entry, Picture, Written, picture_of, row_of
+from objcache.memo._entries import (
+    MICROSECONDS,
+    Entry,
+    Kept,
+    Picture,
+    Written,
+    picture_of,
+    row_of,
+)
 from objcache.memo._hot import HotResults
 from objcache.memo._known_keys import LONGEST_FORM_BYTES
-from objcache.memo._results import Kept, Opened, Results
+from objcache.memo._results import Opened, Results
 from objcache.memo._settings import Settings
 from objcache.store.dated import Found
 
@@ -115,7 +123,7 @@ class Recall:
     def opened(self) -> Opened | None:
         """Return where the results are, None where the store cannot be opened."""
         try:
-            return self.results.opened or self.results.open()
+            return self.results.current()
         except (ObjcacheError, OSError) as error:
             if isinstance(error, UnkeyableArgumentError):
                 raise
@@ -248,9 +256,10 @@ class Recall:
         """
         settings = self.settings
         now = opened.place.clock.now()
-        deadline_us = None
+        deadline_us = over_us = None
         if settings.expire is not None:
             deadline_us = math.ceil((now + settings.expire) * MICROSECONDS)
+            over_us = deadline_us + math.ceil(settings.stale * MICROSECONDS)
         cost_us = max(int(cost_s * MICROSECONDS), 0)
         written = Written(now, cost_us, deadline_us, settings.tag, raised)
         records = opened.raised if raised else opened.results
@@ -259,7 +268,7 @@ class Recall:
         )
         row = row_of(picture.fields, written, len(record))
         row.update(extra or {})
-        return Kept(record, row, raised, picture.form)
+        return Kept(record, row, raised, picture.form, opened.generation, over_us)
 
     def put(self, call: Call, result: Any) -> None:
         """Store *result* as that of *call*, whatever the function would return.
@@ -267,7 +276,7 @@ class Recall:
         Raises:
             ObjcacheError: it was not stored.
         """
-        opened = self.results.opened or self.results.open()
+        opened = self.results.current()
         kept = self.encoded(opened, call, self.picture(call), result, 0.0)
         self.results.keep({call.tail: kept})
         if self.hot is not None:
@@ -279,11 +288,10 @@ class Recall:
             for tail in kept:
                 self.hot.drop(tail)
         try:
-            self.results.keep(kept)
+            return self.results.keep(kept)
         except (ObjcacheError, OSError) as error:
             self.complaints.about("stored", error)
             return False
-        return True
 
     # -- counting ----------------------------------------------------------------------------
 
@@ -336,7 +344,7 @@ class Recall:
     def flight_key(self, call: Call) -> bytes:
         """Return the key of the computation of *call* among all of the directory."""
         opened = self.results.opened
-        mine = (opened.name, opened.version) if opened is not None else (b"", b"")
+        mine = (b"", b"") if opened is None else opened.flight
         return digest((*mine, call.tail))
 
     def begin_refresh(self, call: Call) -> Refreshing | None:

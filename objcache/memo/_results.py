@@ -15,25 +15,33 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from blake3 import blake3
 
+from objcache.errors import StoreFullError
 from objcache.flights import flights_of
 from objcache.hashing import digest
-from objcache.memo._entries import MICROSECONDS, VERSION_BYTES, Row
+from objcache.memo._entries import MICROSECONDS, VERSION_BYTES, Kept, Row
 from objcache.store import Namespace, Store
 from objcache.store.dated import DatedRecords, Found
 from objcache.tallies import NAME_BYTES, Tally, tallies_of
 
-__all__ = ["NAMESPACE", "Identity", "Kept", "Opened", "Place", "Results"]
+if TYPE_CHECKING:
+    from objcache.cache.places import CachePlace
+    from objcache.memo._bounded import Bounds
+
+__all__ = ["NAMESPACE", "Identity", "Opened", "Place", "Results"]
+
+T = TypeVar("T")
 
 NAMESPACE: Final = "objcache.memoize"
 
-Place = Store[Any, Any] | Namespace[Any, Any]
+Place: TypeAlias = "Store[Any, Any] | Namespace[Any, Any] | CachePlace"
 
 _RESULT: Final = b"="
 _RAISED: Final = b"!"
+_ATTEMPTS: Final = 3
 
 
 class Identity(NamedTuple):
@@ -52,15 +60,6 @@ class Identity(NamedTuple):
     since: tuple[str, ...] = ()
 
 
-class Kept(NamedTuple):
-    """What one write stores: a result, its row, and what hangs on them."""
-
-    record: bytes | bytearray
-    row: Row
-    raised: bool = False
-    form: bytes | None = None
-
-
 class Opened:
     """The open results of one function in this process.
 
@@ -71,11 +70,15 @@ class Opened:
         version: what all keys of the present version begin with.
         now: the clock of the store.
         flights: who computes what, among all users of the directory.
+        flight: what the key of a flight begins with.
+        bounds: makes results entries of a cache; None in a store.
+        generation: of the cache; 0 in a store.
+        over: tells whether another generation has begun.
     """
 
     __slots__ = (
-        *("arguments", "chunks", "flights", "mapping", "name", "now", "place", "raised", "results"),
-        *("rows", "tally", "version", "versions"),
+        *("arguments", "bounds", "chunks", "flight", "flights", "generation", "mapping", "name"),
+        *("now", "over", "place", "raised", "results", "rows", "tally", "version", "versions"),
     )
 
     def __init__(self, place: Place, identity: Identity) -> None:
@@ -87,13 +90,41 @@ class Opened:
         self.chunks: Namespace[bytes, Any] = mapping.namespace("chunks")
         self.now = place.clock.now
         self.version = self._version_of(identity)
-        self.results = DatedRecords(mapping, self.version + _RESULT)
-        self.raised = DatedRecords(mapping, self.version + _RAISED)
+        self._set_bounds(place)
         directory = None if place.readonly else os.path.join(place.directory, "tallies")
         self.flights = flights_of(None if place.readonly else place.directory, mode=place.file_mode)
-        # One function below two namespaces is counted twice.
-        self.name = blake3("\0".join(mapping.names).encode()).digest(NAME_BYTES)
+        # One function below two namespaces is counted twice. What is counted outlives `clear`.
+        names = mapping.names
+        if self.generation:
+            names = (*getattr(place, "names", ()), NAMESPACE, identity.name)
+        self.name = blake3("\0".join(names).encode()).digest(NAME_BYTES)
+        self.flight: tuple[Any, ...] = self.name, self.version
+        if self.generation:  # what was begun before `clear` is for those who asked before
+            self.flight += (self.generation,)
         self.tally: Tally = tallies_of(directory, mode=place.file_mode).tally(self.name)
+
+    def _set_bounds(self, place: Place) -> None:
+        self.bounds: Bounds | None = None
+        self.generation = 0
+        self.over: Callable[[], bool] = _never
+        dated: Callable[[Namespace[Any, Any], bytes], DatedRecords] = DatedRecords
+        tracker = getattr(place, "tracker", None)
+        if tracker is not None:
+            bounded: CachePlace = place  # type: ignore[assignment]  # it has a tracker
+            from objcache.memo._bounded import Bounds  # noqa: PLC0415  # most have no cache
+
+            self.bounds = Bounds(tracker, self.rows, self.arguments, self.chunks)
+            self.generation, self.over, dated = bounded.number, bounded.over, bounded.dated
+        self.results = dated(self.mapping, self.version + _RESULT)
+        self.raised = dated(self.mapping, self.version + _RAISED)
+
+    @property
+    def counted(self) -> tuple[Namespace[str, Any], str]:
+        """Where the totals at the last `cache_clear` are, and under which key."""
+        if self.bounds is None:
+            return self.versions, "counted"
+        lasting: Namespace[str, Any] = self.place.lasting.using("json")  # type: ignore[union-attr]
+        return lasting, self.name.hex()
 
     def _version_of(self, identity: Identity) -> bytes:
         known = self.versions.get(identity.fingerprint.hex())
@@ -120,6 +151,10 @@ class Opened:
     def records_of(self, kept: Kept) -> DatedRecords:
         """Return where *kept* belongs."""
         return self.raised if kept.raised else self.results
+
+
+def _never() -> bool:
+    return False
 
 
 _all: weakref.WeakSet[Results] = weakref.WeakSet()
@@ -168,6 +203,11 @@ class Results:
                 self.opened = opened
             return opened
 
+    def current(self) -> Opened:
+        """Return where the results are now; as `open`, without a lock where that is known."""
+        opened = self.opened
+        return self.open() if opened is None or opened.over() else opened
+
     def reset(self) -> None:
         """Open anew at the next use: the store was closed, or this is a forked child."""
         self.opened = None
@@ -179,62 +219,124 @@ class Results:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def keep(self, kept: Mapping[bytes, Kept]) -> None:
-        """Store results, all in one transaction.
+    def change(self, step: Callable[[Opened], T], wanted_bytes: int = 0) -> T:
+        """Return what *step* did where the results are, in one transaction.
+
+        Args:
+            step: is done again where the file was full and the cache has made room.
+            wanted_bytes: about how many bytes it writes.
+        """
+        full = 0
+        while True:
+            opened = self.current()
+            try:
+                with opened.place.atomic():
+                    if not opened.over():
+                        return step(opened)
+            except StoreFullError:
+                bounds, wanted_bytes = opened.bounds, max(wanted_bytes, 1) << full
+                full += 1
+                if bounds is None or full > _ATTEMPTS or not bounds.tracker.free(wanted_bytes):
+                    raise
+
+    def keep(self, kept: Mapping[bytes, Kept]) -> bool:
+        """Store results, all in one transaction; return whether they are stored.
+
+        They are not if the cache that they were computed for was cleared meanwhile.
 
         Args:
             kept: by the tail of their key.
 
         Raises:
+            StoreFullError: nothing was stored; or those are not that are larger than a cache takes.
             ObjcacheError: nothing was stored.
         """
-        opened = self.opened or self.open()
-        with opened.place.atomic():
-            self._remember_version(opened)
-            added = 0
-            for tail, one in kept.items():
+        size_bytes = sum(one.row["size_bytes"] for one in kept.values())
+        stored, refused = self.change(lambda opened: self.keep_in(opened, kept), size_bytes)
+        if refused is not None:
+            raise refused
+        return stored
+
+    def keep_in(
+        self, opened: Opened, kept: Mapping[bytes, Kept]
+    ) -> tuple[bool, StoreFullError | None]:
+        """Store results, within a transaction.
+
+        Returns:
+            Whether all are stored, and why one is not that is larger than a cache takes.
+        """
+        self._remember_version(opened)
+        added = 0
+        refused = None
+        stored = True
+        for tail, one in kept.items():
+            if one.generation != opened.generation:
+                stored = False
+            elif opened.bounds is not None:
+                try:
+                    entry = opened.bounds.entry(opened.records_of(one), opened.version, tail, one)
+                except StoreFullError as error:
+                    refused, stored = error, False
+                    continue
+                self._remove(opened, tail)
+                entry.put(opened.bounds.tracker)
+            else:
                 added += one.row["size_bytes"] - self._remove(opened, tail)
                 opened.records_of(one).put(tail, one.record)
                 opened.rows[opened.version + tail] = one.row
                 if one.form is not None:
                     opened.arguments[opened.version + tail] = one.form
-            self._add_bytes(opened, added)
+        self._add_bytes(opened, added)
+        return stored, refused
 
     def forget(self, tail: bytes) -> bool:
         """Remove the result of a call; return whether there was one."""
-        opened = self.opened or self.open()
-        with opened.place.atomic():
+
+        def forget(opened: Opened) -> bool:
             removed = self._remove(opened, tail)
             if removed:
                 self._add_bytes(opened, -removed)
             return bool(removed)
 
+        return self.change(forget)
+
     def clear(self, tag: str | None = None) -> int:
         """Remove the results of all versions, or those with *tag*; return how many there were."""
-        opened = self.opened or self.open()
-        with opened.place.atomic():
-            if tag is None:
-                removed = len(opened.rows)
-                for mapping in (opened.mapping, opened.rows, opened.arguments, opened.chunks):
-                    mapping.clear()
-                opened.versions.clear()
-                self._remember_version(opened)
-                opened.versions["counted"] = list(self._totals(opened))
-                return removed
-            tagged = [key for key, row in opened.rows.items() if tag in row["tags"]]
-            for key in tagged:
-                size = self._remove(opened, key[VERSION_BYTES:], key[:VERSION_BYTES])
-                self._add_bytes(opened, -size)
-            return len(tagged)
+        return self.change(
+            self._clear_all if tag is None else lambda opened: self._clear_tagged(opened, tag)
+        )
+
+    def _clear_all(self, opened: Opened) -> int:
+        removed = len(opened.rows)
+        if opened.bounds is not None:
+            opened.bounds.forget(opened.rows.values())
+        for mapping in (opened.mapping, opened.rows, opened.arguments, opened.chunks):
+            mapping.clear()
+        opened.versions.clear()
+        self._remember_version(opened)
+        counted, key = opened.counted
+        counted[key] = list(self._totals(opened))
+        return removed
+
+    def _clear_tagged(self, opened: Opened, tag: str) -> int:
+        tagged = [key for key, row in opened.rows.items() if tag in row["tags"]]
+        for key in tagged:
+            size = self._remove(opened, key[VERSION_BYTES:], key[:VERSION_BYTES])
+            self._add_bytes(opened, -size)
+        return len(tagged)
 
     def adopt(self) -> int:
         """Take the results of the version before this one for this one's; return how many."""
-        opened = self.opened or self.open()
-        with opened.place.atomic():
+
+        def adopt(opened: Opened) -> bool:
             before = opened.version_before(self.identity)
             if before is None or before["id"] == opened.version.hex():
-                return 0
+                return False
             self._write_version(opened, before["id"])
+            return True
+
+        if not self.change(adopt):
+            return 0
         self.reset()
         opened = self.open()
         return sum(1 for _ in opened.rows.prefix(opened.version).keys())  # noqa: SIM118  # keys only
@@ -249,7 +351,8 @@ class Results:
         before = opened.version_before(self.identity)
         if known is not None and before is not None and before["turn"] > known["turn"]:
             with opened.place.atomic():
-                self._write_version(opened, known["id"])
+                if not opened.over():
+                    self._write_version(opened, known["id"])
 
     def _write_version(self, opened: Opened, version: str) -> None:
         identity = self.identity
@@ -268,6 +371,8 @@ class Results:
         row = opened.rows.pop(key, None)
         if row is None:
             return 0
+        if opened.bounds is not None:
+            opened.bounds.forget([row])
         opened.mapping.delete_many([version + _RESULT + tail, version + _RAISED + tail])
         opened.arguments.pop(key, None)
         if "stream" in row:
@@ -280,30 +385,32 @@ class Results:
         opened.chunks.delete_many(list(opened.chunks.prefix(stream).keys()))
 
     def _add_bytes(self, opened: Opened, change: int) -> None:
-        opened.versions["bytes"] = max(opened.versions.get("bytes", 0) + change, 0)
+        # A cache that evicts knows nothing of this number.
+        if opened.bounds is None:
+            opened.versions["bytes"] = max(opened.versions.get("bytes", 0) + change, 0)
 
     # -- reading -----------------------------------------------------------------------------
 
     def row(self, tail: bytes) -> Row | None:
         """Return the row of a call."""
-        opened = self.opened or self.open()
+        opened = self.current()
         return opened.rows.get(opened.version + tail)
 
     def rows(self) -> Iterator[tuple[bytes, Row]]:
         """Iterate over key and row of all results, of all versions."""
-        opened = self.opened or self.open()
+        opened = self.current()
         return iter(opened.rows.range())
 
     def found(self, key: bytes, *, raised: bool) -> Found | None:
         """Return the result with the *key* of a row, of whatever version."""
-        opened = self.opened or self.open()
+        opened = self.current()
         version, tail = key[:VERSION_BYTES], key[VERSION_BYTES:]
         stem = version + (_RAISED if raised else _RESULT)
         return DatedRecords(opened.mapping, stem).get(tail)
 
     def components_of(self, version: str) -> dict[str, str]:
         """Return the digests of the parts of the code in *version*; the latest if it has several."""
-        opened = self.opened or self.open()
+        opened = self.current()
         found: dict[str, str] = {}
         latest = 0
         for row in opened.version_rows():
@@ -313,13 +420,18 @@ class Results:
 
     def counts(self) -> tuple[int, int, float, int, int]:
         """Return hits, misses and saved seconds of all processes, entries, and bytes."""
-        opened = self.opened or self.open()
+        opened = self.current()
         hits, misses, saved_us = self._totals(opened)
-        before = opened.versions.get("counted", [0, 0, 0])
+        counted, key = opened.counted
+        before = counted.get(key, [0, 0, 0])
         # Another version of a counter file, or one that was removed, never makes a count negative.
         hits, misses = max(hits - before[0], 0), max(misses - before[1], 0)
         saved_s = max(saved_us - before[2], 0) / MICROSECONDS
-        return hits, misses, saved_s, len(opened.rows), opened.versions.get("bytes", 0)
+        if opened.bounds is None:
+            size_bytes = opened.versions.get("bytes", 0)
+        else:
+            size_bytes = sum(row["size_bytes"] for row in opened.rows.values())
+        return hits, misses, saved_s, len(opened.rows), size_bytes
 
     def _totals(self, opened: Opened) -> tuple[int, int, int]:
         directory = (

@@ -148,6 +148,8 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
     for text in texts:
         if not isinstance(text, str) or not text:
             raise TypeError(f"{name}= takes non-empty str, not {text!r}")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValueError(f"{name}={text!r} has a lone surrogate, which no record can hold")
     return texts
 
 

@@ -43,7 +43,7 @@ def explain(recall: Recall, call: Call) -> Explanation:
     Cost: where there is no result, reads the rows of all results of the function.
     """
     results = recall.results
-    opened = results.opened or results.open()
+    opened = results.current()
     now = opened.place.clock.now()
     row = results.row(call.tail)
     if row is not None:
@@ -99,8 +99,11 @@ class _Nearest:
     def explanation(self, now: float) -> Explanation:
         """Return what the nearest row says."""
         row = self._row
+        # A cache that has evicted a result knows nothing of it any more.
+        bounded = self._recall.results.current().bounds is not None
+        perhaps = ("or it was evicted",) if bounded else ()
         if row is None:
-            return Explanation("never called", ())
+            return Explanation("never called", perhaps)
         age = _ago(now - row["created"])
         arguments = self._differing(row)
         inputs = self._inputs(row)
@@ -113,7 +116,7 @@ class _Nearest:
         else:
             details.append(f"the arguments match an entry of {age}")
         reason = "arguments" if arguments else "inputs" if inputs else "code"
-        return Explanation(reason, tuple(details))
+        return Explanation(reason, (*details, *perhaps))
 
     def _pairs(self, row: Row) -> list[tuple[str | None, str | None]]:
         theirs = {

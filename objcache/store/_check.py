@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple
 
-from objcache.engine import FILE_NAME, ReadSnapshot, Session, close_session, open_session
+from objcache.engine import (
+    FILE_NAME,
+    ReadSnapshot,
+    Session,
+    SideFileMissingError,
+    SideFiles,
+    close_session,
+    open_session,
+)
 from objcache.engine.raw import (
     Content,
     Meta,
@@ -32,6 +40,7 @@ from objcache.errors import (
 from objcache.keys import ORDERED, key_of, needs_full_key
 from objcache.records import Records
 from objcache.signing import Signer
+from objcache.store._cache_rows import CacheRows
 from objcache.store._counters import OTHERS_KEY, read_count
 from objcache.store._damaged import Problem, first_pages, problem_of, refuse_other_paths
 from objcache.store._locations import check_buffers, names_of, place_of, prefix_of
@@ -39,6 +48,8 @@ from objcache.store._memo_rows import memo_disagreements
 from objcache.store._scan import scan
 from objcache.store._secrets import Secret, find_secrets
 from objcache.store._settings import SETTINGS_KEY, parse_settings
+from objcache.store._side_check import SideFileRows
+from objcache.store.generations import record_prefix
 
 __all__ = ["CheckReport", "Problem", "check_path", "check_store"]
 
@@ -52,7 +63,7 @@ class CheckReport(NamedTuple):
     """What `Store.check` has found.
 
     Attributes:
-        entries: how many entries were read, in the store and its namespaces.
+        entries: how many entries were read, in the store, its namespaces and caches.
         problems: what is wrong; empty if all is well.
     """
 
@@ -70,7 +81,7 @@ def check_store(session: Session, records: Records, *, deep: bool = False) -> Ch
 
     Concurrency: reads from one snapshot, so that counters agree with records while others write.
     """
-    check = _Check(records, values=True)
+    check = _Check(records, session.environment.side.files, values=True)
     if deep:
         with PageFile(session.environment.options.file) as file:
             snapshot, meta = pinned_meta(session, file)
@@ -79,6 +90,8 @@ def check_store(session: Session, records: Records, *, deep: bool = False) -> Ch
             finally:
                 snapshot.end("the check is done")
         return check.report()
+    if not session.readonly:
+        session.environment.side.collect_orphans()
     snapshot = session.snapshot()
     try:
         for located, record in scan(snapshot, *_EVERYTHING, lambda _: True):
@@ -134,7 +147,8 @@ def check_path(
         with PageFile(data_file) as file:
             state = _State(session, *pinned_meta(session, file), file)
             signer = _signer(state, secrets)
-            check = _Check(None if signer is None else Records(signer), values=False)
+            files = session.environment.side.files
+            check = _Check(None if signer is None else Records(signer), files, values=False)
             _check_pages(state, check, deep=deep, advance=advance)
             if check.problems and not session.environment.options.lockable:
                 _refuse_written(state)
@@ -275,24 +289,29 @@ class _Check:
 
     Args:
         records: authenticates and decodes; None where the settings are lost.
+        files: the side files of the store.
         values: decode keys and values too.
     """
 
-    def __init__(self, records: Records | None, *, values: bool) -> None:
+    def __init__(self, records: Records | None, files: SideFiles, *, values: bool) -> None:
         self.records = records
+        self._files = files
+        self._side = SideFileRows()
         self.problems: list[Problem] = []
         self._values = values
         self._namespaces: dict[bytes, _Namespace] = {}
         self._last: _Namespace | None = None
         self._last_prefix: bytes = b"?"
         self._settings = False
+        self._caches = CacheRows()
+        self._cached = 0
         self._counted_others = 0
         self._all = self._root = self._stray = 0
 
     def report(self) -> CheckReport:
         """Return what was found."""
         found = sum(namespace.found for namespace in self._namespaces.values())
-        return CheckReport(self._root + found, tuple(self.problems))
+        return CheckReport(self._root + found + self._cached, tuple(self.problems))
 
     def namespaces(self) -> Iterable[tuple[object, ...]]:
         """Return the names of all namespaces that were met."""
@@ -311,9 +330,14 @@ class _Check:
             self._counted_others = self._count_of("the counter of others", record)
         elif located.startswith(_COUNTERS):
             self._counter(located[1:], record)
+        elif self._caches.take(located, record) or self._side.take(located, record):
+            pass
         elif located[0] == ORDERED[0] or located[0] == ORDERED[0] + 1:
             self._root += 1
             self._entry((), 0, located, record)
+        elif prefix := record_prefix(located):
+            self._cached += 1
+            self._entry(self._caches.names(prefix), len(prefix), located, record)
         else:
             self._inside(located, record)
 
@@ -369,18 +393,26 @@ class _Check:
         try:
             header = self.records.authenticate(located, located, record)
             full_key = header.full_key
+            if wrong := self._side.note(located, header):
+                raise CorruptRecordError(located, wrong)
             if bool(full_key) != needs_full_key(prefix_length, located):
                 raise KeyEncodingError("the record keeps a full key it needs not, or lacks it")
             if self._values:
                 found = key_of(prefix_length, located, full_key)
-                self.records.load(found, header, record)
+                try:
+                    self.records.load(found, header, record)
+                except SideFileMissingError as missing:
+                    reason = f"its side file {missing} is gone"
+                    raise CorruptRecordError(located, reason) from missing
             else:
                 # A key without an order may need a class that only its program has.
                 if located[prefix_length : prefix_length + 1] == ORDERED:
                     key_of(prefix_length, located, full_key)
-                check_buffers(located, header, record)
+                check_buffers(located, header, record, self._files)
         except ObjcacheError as error:
             where = place_of(located, full_key, names)
+            if record_prefix(located):
+                where = (*names, located)
             shown = error
             if isinstance(error, SignatureError | CorruptRecordError):
                 key = where[-1] if isinstance(where, tuple) else where
@@ -404,7 +436,9 @@ class _Check:
                     "count",
                     f"the counter says {namespace.counted} entries, there are {namespace.found}",
                 )
-        others = self._all - self._root
+        for key, kind, message in (*self._caches.problems(), *self._side.problems()):
+            self.report_problem(key, kind, message)
+        others = self._all - self._root - self._caches.found.total() - self._side.found
         if self._counted_others != others:
             self.report_problem(
                 "counter of others",

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "OTHERS_KEY",
     "add_to_namespace",
+    "add_to_others",
     "counter_key",
-    "length_of",
     "namespace_counts",
     "pack_count",
     "read_count",
@@ -58,13 +58,16 @@ def counter_key(prefix: bytes) -> bytes:
     return _COUNTER_SECTION + prefix
 
 
-def add_to_namespace(transaction: Transaction, prefix: bytes, names: bytes, change: int) -> None:
+def add_to_namespace(
+    transaction: Transaction, prefix: bytes, names: bytes | None, change: int
+) -> None:
     """Count *change* more entries in a namespace, and in `others`.
 
     Args:
         transaction: the write transaction that makes the change.
         prefix: the namespace's prefix of engine keys.
-        names: its encoded names, kept beside the count so that it can be listed.
+        names: its encoded names, kept beside the count so that it can be listed; None where
+            there is a count already.
         change: how many were added; negative for removed.
     """
     key = counter_key(prefix)
@@ -72,20 +75,19 @@ def add_to_namespace(transaction: Transaction, prefix: bytes, names: bytes, chan
     count = read_count(found) + change
     others = change
     if count > 0:
-        transaction.put(key, _COUNT.pack(count) + names)
+        kept = (found or b"")[_COUNT.size :] if names is None else names
+        transaction.put(key, _COUNT.pack(count) + kept)
         others += found is None
     elif found is not None:
         transaction.delete(key)
         others -= 1
-    transaction.put(OTHERS_KEY, _COUNT.pack(read_count(transaction.get(OTHERS_KEY)) + others))
+    add_to_others(transaction, others)
 
 
-def length_of(transaction: Transaction, prefix: bytes) -> int:
-    """Return how many entries the mapping with *prefix* has; a damaged counter cannot make it raise."""
-    records = transaction.stat()["entries"]
-    if prefix:
-        return min(read_count(transaction.get(counter_key(prefix))), records)
-    return max(records - read_count(transaction.get(OTHERS_KEY)), 0)
+def add_to_others(transaction: Transaction, change: int) -> None:
+    """Count *change* more records that are no entries of the root mapping."""
+    count = max(read_count(transaction.get(OTHERS_KEY)) + change, 0)
+    transaction.put(OTHERS_KEY, _COUNT.pack(count))
 
 
 def namespace_counts(transaction: Transaction) -> list[tuple[bytes, bytes, int]]:

@@ -16,6 +16,7 @@ from objcache.header import Header
 from objcache.keys import engine_key, key_of, namespace_prefix, section_range
 from objcache.records import Records
 from objcache.store._scan import scan
+from objcache.store.generations import BESIDE, beside, caches_of
 
 __all__ = ["MEMOIZE", "PARTS", "Disagreement", "functions_among", "memo_disagreements"]
 
@@ -47,12 +48,15 @@ def memo_disagreements(
 ) -> Iterator[Disagreement]:
     """Compare rows, results, arguments and items of every memoized function.
 
-    Records that cannot be read are passed over: they were reported already.
+    Records that cannot be read are passed over: they were reported already. So is what lies beside
+    a generation of a cache that is over: it is removed bit by bit.
 
     Cost: reads the rows, and looks each of their records up.
     """
+    present = {beside(cache.number) for cache in snapshot.read(caches_of)}
     for names in sorted(functions_among(namespaces), key=repr):
-        yield from _Function(snapshot, records, names).disagreements()
+        if names[0] != BESIDE or names[:2] in present:
+            yield from _Function(snapshot, records, names).disagreements()
 
 
 class _Function:
@@ -80,7 +84,8 @@ class _Function:
             for message in found:
                 yield where, message
         yield from self._without_rows()
-        if total != versions["bytes"]:
+        # A cache that evicts keeps no sum.
+        if total != versions["bytes"] and self._names[0] != BESIDE:
             message = f"the rows sum up to {total} bytes, {versions['bytes']} are written down"
             yield (*self._names, "versions", "bytes"), message
 

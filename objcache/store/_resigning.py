@@ -16,10 +16,12 @@ from objcache.signing import Signer
 from objcache.store._scan import scan
 from objcache.store._secrets import Secret, find_secrets
 from objcache.store._settings import SETTINGS_KEY, pack_settings, parse_settings
+from objcache.store.generations import caches_of, generation_prefix, record_prefix
 
 __all__ = ["Resigned", "sign_all", "trust_store"]
 
-_ENTRIES: Final = (b"\x10", b"\x30")
+_ENTRIES: Final = (b"\x10", b"\x31")
+_CACHES: Final = b"\x30"
 _BATCH: Final = 1000
 
 
@@ -73,7 +75,12 @@ def sign_all(session: Session, signer: Signer, *, vouched: bool) -> Resigned:
             else:
                 counts["refused"] += 1
 
+    present = {
+        generation_prefix(cache.number) for cache in session.read(caches_of)
+    }  # what was cleared is only waiting to be removed
     for located, _ in scan(session, *_ENTRIES, lambda _: False):
+        if located >= _CACHES and record_prefix(located) not in present:
+            continue
         batch.append(located)
         if len(batch) == _BATCH:
             session.write(resign)

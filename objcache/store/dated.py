@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from objcache.engine import EngineFault, Environment, Pulse, Transaction
+from objcache.engine import (
+    EngineFault,
+    Environment,
+    Pulse,
+    SideFileMissingError,
+    Transaction,
+)
+from objcache.errors import CorruptRecordError
 from objcache.keys import ORDERED
 from objcache.store._writing import ObjectWriter
 
@@ -38,6 +45,16 @@ class DatedRecords:
         start = mapping._prefix + ORDERED + b"\x01"  # noqa: SLF001  # docs/design/keys.md
         self._head = start + stem.replace(b"\0", b"\0\xff")
 
+    @property
+    def prefix_bytes(self) -> int:
+        """How many of the first bytes of an engine key are the mapping's prefix."""
+        return len(self._mapping._prefix)  # noqa: SLF001
+
+    @property
+    def head(self) -> bytes:
+        """What all engine keys of these records begin with, and no others."""
+        return self._head
+
     def locate(self, key: bytes) -> bytes:
         """Return the engine key of *key*."""
         return self._head + key.replace(b"\0", b"\0\xff") + b"\0"
@@ -59,7 +76,23 @@ class DatedRecords:
             record = self._source.get_again(located, fault)
         if record is None:
             return None
-        return self._records.decode_dated(key, located, record)
+        try:
+            return self._records.decode_dated(key, located, record)
+        except SideFileMissingError:
+            return self._get_again(key, located, record)
+
+    def _get_again(self, key: bytes, located: bytes, before: bytes) -> Found | None:
+        """Return what `get` returns, after a record whose side file is gone was found."""
+        while True:
+            record = self._source.read(lambda transaction: transaction.get(located))
+            if record is None:
+                return None
+            try:
+                return self._records.decode_dated(key, located, record)
+            except SideFileMissingError as missing:
+                if record == before:  # else it was overwritten meanwhile
+                    raise CorruptRecordError(key, f"its side file {missing} is gone") from missing
+                before = record
 
     @property
     def environment(self) -> Environment:
@@ -87,7 +120,10 @@ class DatedRecords:
 
     def decode(self, key: bytes, record: bytes) -> Found:
         """Return what `get` returns, of a *record* that `stamped` or `get_many` has returned."""
-        return self._records.decode_dated(key, self.locate(key), record)
+        try:
+            return self._records.decode_dated(key, self.locate(key), record)
+        except SideFileMissingError as missing:
+            raise CorruptRecordError(key, f"its side file {missing} is gone") from missing
 
     def get_many(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """Return the records of those *keys* that have one, all of one moment: one transaction."""
@@ -104,7 +140,7 @@ class DatedRecords:
         key: bytes,
         value: Any,
         *,
-        cost_us: int,
+        cost_us: int | None = None,
         deadline_us: int | None = None,
         tags: tuple[str, ...] = (),
     ) -> bytes | bytearray:
@@ -136,7 +172,4 @@ class DatedRecords:
         return bool(self._mapping.delete_many([self.stem + key]))
 
     def _put(self, transaction: Transaction, located: bytes, record: bytes | bytearray) -> None:
-        if self._mapping._prefix:  # noqa: SLF001
-            self._mapping._put(transaction, located, record)  # noqa: SLF001
-        else:  # the root mapping has no counter (objcache.store._counters)
-            transaction.put(located, record)
+        self._mapping._put(transaction, located, record)  # noqa: SLF001

@@ -146,6 +146,8 @@ class Pack:
         for pid in seen:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)
+            # One after the other: a process and its children write to one file, piece by piece.
+            time.sleep(0.2)
         for process in alive:
             # The handler writes in C, without the interpreter's lock: a moment is enough.
             with contextlib.suppress(subprocess.TimeoutExpired):

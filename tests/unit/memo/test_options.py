@@ -487,6 +487,7 @@ def test_options_that_contradict(store):
         ({"audit": 2}, "audit=2 is a share of the hits"),
         ({"on_timeout": "wait"}, "on_timeout='wait' is not 'raise' or 'compute'"),
         ({"hot": -1}, "hot=-1 is negative"),
+        ({"tag": "\ud800"}, "has a lone surrogate"),
         ({"since": {"scale": 1}}, "since={'scale': ...} is no parameter of"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -503,7 +504,9 @@ def test_options_that_contradict(store):
     ):
         with pytest.raises(TypeError, match=message):
             store.memoize(**options)(lambda x: x)
-    with pytest.raises(TypeError, match="store= is a Store or a namespace of one, not str"):
+    with pytest.raises(
+        TypeError, match="store= is a Store, a namespace of one, or a Cache, not str"
+    ):
         objcache.memoize(store="directory")
 
 

@@ -1,0 +1,199 @@
+"""Changing a cache within its bounds: what must go when something is stored.
+
+Knows: bounds, and how full the file is. Must not know: values, and what goes first (the policy does).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from objcache.cache._layout import (
+    slot_of,
+)
+from objcache.cache._rows import Rows
+from objcache.cache._rules import Kept, size_on_disk
+from objcache.errors import StoreFullError
+from objcache.store.generations import (
+    caches_of,
+    generation_prefix,
+)
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Ledger"]
+
+_OVER_BATCHES: Final = 16
+_LITTLE: Final = 64
+# Pages fall free in steps, as neighbours go: a write does not wait for the next step.
+_MOST_FOR_ONE: Final = 4
+_MOST_IN_DANGER: Final = 16
+
+
+class Ledger(Rows):
+    """The rows of a cache, and its bounds, within one write transaction; see `Rows`."""
+
+    __slots__ = ()
+
+    def redate(
+        self, located: bytes, old: bytes, record: bytes | bytearray, deadline_us: int | None
+    ) -> None:
+        """Write *record*, which differs from the *old* one by its deadline only."""
+        row = self._unlink_record(located, old, replaced=True)
+        if row is None:
+            return
+        self._transaction.put(located, record)
+        size_bytes = size_on_disk(located, len(record))
+        fresh = row._replace(deadline_us=deadline_us, size_bytes=size_bytes)
+        self._append(self._admitted(fresh, located, None, row))
+        self.state.stored -= 1
+        self.make_room(size_bytes)
+
+    def cull(self, most: int) -> int:
+        """Evict up to *most* entries that are too much; return how many there were."""
+        limits = self._rules.limits
+        evicted = 0
+        while evicted < most and limits.evicts and self._is_over() and self.evict():
+            evicted += 1
+        return evicted
+
+    def _is_over(self) -> bool:
+        state, limits = self.state, self._rules.limits
+        return (
+            (limits.entries is not None and state.entries > limits.entries)
+            or (limits.own_bytes is not None and state.size_bytes > limits.own_bytes)
+            or (limits.file_bytes is not None and self.used_bytes() > self.allowed_bytes())
+        )
+
+    # -- room --------------------------------------------------------------------------------
+
+    def make_room(self, stored_bytes: int) -> None:
+        """Evict what is too much after an entry of *stored_bytes* was stored.
+
+        Raises:
+            StoreFullError: it must not, or there is nothing to evict.
+        """
+        state, limits = self.state, self._rules.limits
+        if limits.entries is not None:
+            while state.entries > limits.entries:
+                self._evict_or_refuse(stored_bytes, "max_entries", limits.entries)
+        if limits.own_bytes is not None:
+            while state.size_bytes > limits.own_bytes:
+                self._evict_or_refuse(stored_bytes, "its size limit", limits.own_bytes)
+        if limits.file_bytes is not None:
+            self._make_room_in_file(stored_bytes, limits.file_bytes)
+
+    def _make_room_in_file(self, stored_bytes: int, limit: int) -> None:
+        state = self.state
+        allowed = self.allowed_bytes()
+        # The pages of the file are counted only where the entries could fill them.
+        if state.size_bytes * 8 < allowed and state.rows * 2 > self._transaction.stat()["entries"]:
+            return
+        for _ in range(_OVER_BATCHES):
+            if not self._over_left or self.used_bytes() <= allowed:
+                break
+            self.drop_over()
+        if self._over_left:
+            return  # what was cleared goes before what is live
+        room = _MOST_FOR_ONE * stored_bytes
+        # Entries that go here and there free no page for long; but most of the reserve must stay,
+        # or there are no pages left to remove with.
+        dangerous = allowed + self._rules.reserve_bytes // 4
+        evicted = count = 0
+        while (used := self.used_bytes()) > allowed and (
+            evicted < room or (used > dangerous and count < _MOST_IN_DANGER)
+        ):
+            count += 1
+            before = state.size_bytes
+            if self.state.deadlines and self.expire(1):
+                evicted += max(before - state.size_bytes, 1)
+                continue
+            if not self._rules.limits.evicts:
+                self._refuse(stored_bytes, "its size limit", limit)
+            freed = self._evict_largest(1)
+            if not freed:
+                break
+            evicted += freed
+        if state.allowed_bytes and evicted == 0:
+            state.allowed_bytes = min(allowed + stored_bytes, self._rules.ceiling_bytes)
+
+    def allowed_bytes(self) -> int:
+        """Return how many bytes of the file may be in use."""
+        ceiling = self._rules.ceiling_bytes
+        return min(self.state.allowed_bytes or ceiling, ceiling)
+
+    def used_bytes(self) -> int:
+        """Return how many bytes of the file are in use."""
+        pages = self._transaction.stat()
+        count = pages["branch_pages"] + pages["leaf_pages"] + pages["overflow_pages"]
+        return int(count * pages["psize"])
+
+    def free(self, wanted_bytes: int, *, gently: bool) -> int:
+        """Evict entries of *wanted_bytes* together; return how many bytes they had.
+
+        The file was full: less of it may be in use from now on.
+
+        Args:
+            wanted_bytes: how many; more are free already, but they may lie apart from each other.
+            gently: leave caches alone that hold too little to make a difference.
+        """
+        freed = 0
+        least_bytes = self._rules.ceiling_bytes // _LITTLE if gently else 0
+        while freed < wanted_bytes and (found := self._evict_largest(1, least_bytes)):
+            freed += found
+        self.state.allowed_bytes = max(
+            min(self.allowed_bytes(), self.used_bytes()), self._rules.ceiling_bytes // 4
+        )
+        return freed
+
+    def _evict_largest(self, wanted_bytes: int, least_bytes: int = 0) -> int:
+        """Evict from the largest cache of the file, of those that may; return how many bytes.
+
+        A small one would lose all that it has, and the file would be as full as before.
+        """
+        largest = self
+        for cache in caches_of(self._transaction) if len(self._rules.siblings) > 1 else ():
+            sibling = self._rules.siblings.get(cache.names)
+            if cache.number != self._rules.number and sibling is not None:
+                limits, policy, hints = sibling
+                prefix = generation_prefix(cache.number)
+                rules = self._rules._replace(
+                    number=cache.number,
+                    prefix=prefix,
+                    limits=limits,
+                    policy=policy,
+                    hints=hints,
+                    kept=Kept(),
+                )
+                other = Ledger(self._transaction, rules, self._now_us)
+                if limits.evicts and other.state.size_bytes > largest.state.size_bytes:
+                    largest = other
+        before = largest.state.size_bytes
+        if before < least_bytes:
+            return 0
+        while before - largest.state.size_bytes < wanted_bytes and largest.evict():
+            pass
+        if largest is not self:
+            largest.finish()
+        return before - largest.state.size_bytes
+
+    def evict(self) -> bool:
+        """Evict the entry that the policy names; return whether there was one, and it may."""
+        rules, policy_state = self._rules, self._policy_state
+        if not rules.limits.evicts:
+            return False
+        row = rules.policy.victim(policy_state, rules.hints, self, self._newest)
+        if row is None:
+            return False
+        located = row.owned[0].located if row.owned else self._prefix + row.located
+        rules.policy.evicted(policy_state, rules.hints, row, slot_of(located))
+        self._unlink(row.position)
+        self.state.evicted += 1
+        return True
+
+    def _evict_or_refuse(self, stored_bytes: int, bound: str, limit: int) -> None:
+        if not (self.state.deadlines and self.expire(1)) and not self.evict():
+            self._refuse(stored_bytes, bound, limit)
+
+    def _refuse(self, stored_bytes: int, bound: str, limit: int) -> None:
+        raise StoreFullError(self._rules.path, limit, stored_bytes, bound)

@@ -1,0 +1,296 @@
+"""Changing a cache: a record with all rows that index it, in one write transaction.
+
+Knows: the queue, deadlines, tags and numbers, and when something must go. Must not know: values,
+and what goes first (the policy does).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from objcache.cache._layout import (
+    DEADLINES,
+    POSITION_BYTES,
+    QUEUE,
+    Row,
+    State,
+    deadline_key,
+    pack_row,
+    position_of,
+    slot_of,
+    tag_key,
+    tag_prefix,
+    unpack_row,
+)
+from objcache.cache._policy import Arrival, QueueState
+from objcache.cache._rules import Rules
+from objcache.engine import Transaction
+from objcache.errors import FormatError
+from objcache.header import MOMENT
+from objcache.store.generations import (
+    STATE,
+    drop_rows,
+    remove_owned,
+)
+
+if TYPE_CHECKING:
+    from objcache.cache._tracking import Tracked
+
+__all__ = ["Rows"]
+
+_EXPIRED_A_WRITE: Final = 8
+_OVER_A_WRITE: Final = 64
+_LOOKS_EACH: Final = 8
+
+
+class Rows:
+    """The rows of a cache within one write transaction; `finish` writes its numbers.
+
+    Args:
+        transaction: the write transaction.
+        rules: what the cache goes by.
+        now_us: microseconds since the epoch.
+    """
+
+    __slots__ = (
+        *("_cursor", "_newest", "_now_us", "_policy_state", "_prefix", "_rules", "_transaction"),
+        *("_over_left", "state"),
+    )
+
+    def __init__(self, transaction: Transaction, rules: Rules, now_us: int) -> None:
+        self._transaction = transaction
+        self._rules = rules
+        self._now_us = now_us
+        self._prefix = rules.prefix
+        packed = transaction.get(self._prefix + STATE)
+        kept = rules.kept
+        if packed and packed == kept.packed and kept.state and kept.policy_state:
+            self.state, self._policy_state = kept.state, kept.policy_state
+        else:
+            self.state = State(packed)
+            if not self.state.rows:
+                self.state.rows = 1  # this one
+            self._policy_state = QueueState.unpack(self.state.policy)
+        kept.packed = b""  # until `finish`: what follows changes them
+        self._cursor: Any = None
+        self._over_left = False
+        self._newest = b""
+
+    def finish(self) -> None:
+        """Write the numbers."""
+        state, kept = self.state, self._rules.kept
+        state.policy = self._policy_state.pack()
+        packed = state.pack()
+        self._transaction.put(self._prefix + STATE, packed)
+        kept.packed, kept.state, kept.policy_state = packed, state, self._policy_state
+
+    # -- one entry ---------------------------------------------------------------------------
+
+    def store(
+        self,
+        located: bytes,
+        record: bytes | bytearray,
+        position: bytes,
+        size_bytes: int,
+        *,
+        deadline_us: int | None = None,
+        tags: tuple[str, ...] = (),
+        cost_us: int | None = None,
+    ) -> None:
+        """Write the *record* of an entry at *located*, in the place of any other.
+
+        Args:
+            located: its engine key.
+            record: its record.
+            position: where it stands in the queue.
+            size_bytes: what it takes on disk.
+            deadline_us: when it is over.
+            tags: its tags.
+            cost_us: what it took to compute.
+        """
+        old = self._transaction.get(located)
+        replaced = None
+        if old is None:
+            self.state.rows += 1
+        else:
+            replaced = self._unlink_record(located, old, replaced=True)
+            self.state.removed += replaced is not None
+        row = Row(
+            position,
+            size_bytes,
+            slot_of(located),
+            0,
+            deadline_us,
+            tags,
+            located[len(self._prefix) :],
+            (),
+        )
+        self._transaction.put(located, record)
+        self._append(self._admitted(row, located, cost_us, replaced))
+
+    def track(self, position: bytes, tracked: Tracked, size_bytes: int) -> None:
+        """Take records of other mappings for an entry at *position*: they go when it goes."""
+        owned = tracked.owned
+        slot = slot_of(owned[0].located)
+        row = Row(position, size_bytes, slot, 0, tracked.deadline_us, tracked.tags, b"", owned)
+        self._append(self._admitted(row, owned[0].located, tracked.cost_us, None))
+
+    def record_at(self, located: bytes) -> bytes | None:
+        """Return the record at *located*."""
+        return self._transaction.get(located)
+
+    def remove(self, located: bytes, record: bytes) -> None:
+        """Remove the entry with *record* at *located*."""
+        if self._unlink_record(located, record) is None:
+            self.state.rows -= self._transaction.delete(located)  # of no row: `check` tells
+        self.state.removed += 1
+
+    def clear(self, most: int) -> int:
+        """Remove up to *most* entries; return how many there were."""
+        removed = 0
+        while removed < most and (row := self.at(b"")) is not None:
+            self._unlink(row.position)
+            removed += 1
+        self.state.removed += removed
+        return removed
+
+    def untrack(self, position: bytes) -> None:
+        """Forget the entry at *position*, whose records others remove."""
+        self.state.removed += self._unlink(position, replaced=True) is not None
+
+    def _admitted(self, row: Row, located: bytes, cost_us: int | None, replaced: Row | None) -> Row:
+        """Return the *row* that is about to be appended, with what the policy notes of it."""
+        rules = self._rules
+        flags = rules.policy.stored(
+            self._policy_state, rules.hints, Arrival(row, slot_of(located), cost_us, replaced)
+        )
+        return row if flags == row.flags else row._replace(flags=flags)
+
+    def _append(self, row: Row) -> None:
+        put, prefix, state = self._transaction.put, self._prefix, self.state
+        position = self._newest = row.position
+        packed = pack_row(row)
+        if not put(prefix + QUEUE + position, packed, overwrite=False):
+            self._unlink(position)  # of another key: two checksums are the same
+            state.removed += 1
+            put(prefix + QUEUE + position, packed)
+        if row.deadline_us is not None:
+            put(deadline_key(prefix, row.deadline_us, position), b"")
+            state.deadlines += 1
+            state.rows += 1
+        for tag in row.tags:
+            put(tag_key(prefix, tag, position), b"")
+        state.rows += 1 + len(row.tags)
+        state.entries += 1
+        state.stored += 1
+        state.size_bytes += row.size_bytes
+
+    def _unlink_record(
+        self, located: bytes, record: bytes, *, replaced: bool = False
+    ) -> Row | None:
+        try:
+            row = self._unlink(position_of(located, record), replaced=replaced)
+        except FormatError:
+            row = None
+        if row is None:  # damaged; a row left behind would take the next record of the key along
+            own = located[len(self._prefix) :]
+            found = self.at(b"")
+            while found is not None and found.located != own:
+                found = self.at(found.position + b"\0")
+            if found is not None:
+                row = self._unlink(found.position, replaced=replaced)
+        return row
+
+    def _unlink(self, position: bytes, *, replaced: bool = False) -> Row | None:
+        """Remove the row at *position* with its index rows, and its records unless *replaced*."""
+        prefix = self._prefix
+        packed = self._transaction.pop(prefix + QUEUE + position)
+        if packed is None:
+            return None
+        row = unpack_row(position, packed)
+        self._rules.policy.removed(self._policy_state, row)
+        delete, state = self._transaction.delete, self.state
+        rows = 1 + len(row.tags)
+        if row.deadline_us is not None:
+            delete(deadline_key(prefix, row.deadline_us, position))
+            state.deadlines -= 1
+            rows += 1
+        for tag in row.tags:
+            delete(tag_key(prefix, tag, position))
+        if not replaced:
+            if row.located:
+                rows += delete(prefix + row.located)
+            for owned in row.owned:
+                remove_owned(self._transaction, owned.located, owned.prefix_bytes, many=owned.many)
+        state.rows -= rows
+        state.entries -= 1
+        state.size_bytes -= row.size_bytes
+        return row
+
+    # -- many entries ------------------------------------------------------------------------
+
+    def row_at(self, position: bytes) -> Row | None:
+        """Return the row at *position*."""
+        packed = self._transaction.get(self._prefix + QUEUE + position)
+        return None if packed is None else unpack_row(position, packed)
+
+    def at(self, position: bytes) -> Row | None:
+        """Return the first row at *position* or behind it, for the policy."""
+        queue = self._prefix + QUEUE
+        cursor = self._cursor
+        if cursor is None:
+            cursor = self._cursor = self._transaction.cursor()
+        if not cursor.set_range(queue + position):
+            return None
+        key, packed = cursor.item()
+        return unpack_row(key[len(queue) :], packed) if key.startswith(queue) else None
+
+    def expire(self, most: int = _EXPIRED_A_WRITE) -> int:
+        """Remove up to *most* entries whose deadline has come; return how many there were."""
+        first = self._prefix + DEADLINES
+        cursor = self._transaction.cursor()
+        removed = 0
+        while removed < most and cursor.set_range(first):
+            key = cursor.key()
+            if not key.startswith(first):
+                break
+            moment = key[len(first) : -POSITION_BYTES]
+            if MOMENT.unpack(moment)[0] > self._now_us:
+                break
+            if self._unlink(key[-POSITION_BYTES:]) is None:
+                self._transaction.delete(key)  # of no entry: `check` tells
+            removed += 1
+        self.state.expired += removed
+        return removed
+
+    def remove_tagged(self, tag: str, most: int) -> tuple[int, int]:
+        """Remove up to *most* entries with *tag*; return how many there were, and how many live."""
+        first = tag_prefix(self._prefix, tag)
+        cursor = self._transaction.cursor()
+        seen = live = 0
+        while seen < most and cursor.set_range(first):
+            key = cursor.key()
+            # A tag that goes on with NUL begins with the same bytes.
+            if not key.startswith(first) or len(key) != len(first) + POSITION_BYTES:
+                break
+            row = self._unlink(key[-POSITION_BYTES:])
+            seen += 1
+            if row is None:
+                self._transaction.delete(key)  # of no entry: `check` tells
+            elif row.deadline_us is None or row.deadline_us > self._now_us:
+                live += 1
+            else:
+                self.state.expired += 1
+        self.state.removed += live
+        return seen, live
+
+    def drop_over(self, most: int = _OVER_A_WRITE) -> int:
+        """Remove up to *most* rows of generations that are over; return how many there were."""
+        dropped = drop_rows(self._transaction, most)
+        self._over_left = self._rules.kept.over_left = dropped >= most
+        return dropped
+
+    def drop_some_over(self) -> None:
+        """Remove rows of generations that are over: at each eighth write, until there are none."""
+        if self._rules.kept.over_left or not self.state.stored % _LOOKS_EACH:
+            self.drop_over()

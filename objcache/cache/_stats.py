@@ -1,0 +1,138 @@
+"""What `Cache.stats` tells.
+
+Knows: numbers of the cache, of the file, and counts of all processes. Must not know: records.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from blake3 import blake3
+
+from objcache.cache._layout import POSITION_BYTES, QUEUE, State, name_of
+from objcache.cache._limits import size_in_bytes
+from objcache.engine import Transaction
+from objcache.header import MOMENT
+from objcache.store import Store
+from objcache.store.generations import STATE, beside, generation_prefix
+from objcache.tallies import NAME_BYTES, Tallies, tallies_of
+
+if TYPE_CHECKING:
+    from objcache.cache._cache import Cache
+
+__all__ = ["CacheStats", "stats_of_cache"]
+
+_MICROSECONDS: Final = 1_000_000
+_MEMOIZED: Final = "objcache.memoize"
+
+
+class CacheStats(NamedTuple):
+    """Bounds, counts and sizes of a cache, over all processes.
+
+    Attributes:
+        path: the directory.
+        names: of the cache below it.
+        size_limit_bytes: the bound of the file, or of a namespace's entries; None for none.
+        max_entries: the bound of their number; None for none.
+        policy: what goes first.
+        entries: entries, expired ones that are still there among them.
+        size_bytes: what they take on disk, about.
+        file_bytes: size of the file, with free pages.
+        used_bytes: size of its pages in use.
+        hits: reads that found a live entry; results of memoized functions count in `cache_info`.
+        misses: reads that did not.
+        unreadable: entries that could not be read, and so were missing.
+        stored: how many entries were stored since the cache was last cleared.
+        evicted: how many of them had to make room.
+        expired: how many were removed after their deadline.
+        removed: how many were removed by key or tag, or for another value.
+        oldest: when the oldest entry was stored, in seconds since the epoch; None without any.
+        saved_s: how many seconds of computing hits of memoized functions have saved.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    size_limit_bytes: int | None
+    max_entries: int | None
+    policy: str
+    entries: int
+    size_bytes: int
+    file_bytes: int
+    used_bytes: int
+    hits: int
+    misses: int
+    unreadable: int
+    stored: int
+    evicted: int
+    expired: int
+    removed: int
+    oldest: float | None
+    saved_s: float
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """The part of reads that found something; None before the first."""
+        reads = self.hits + self.misses
+        return self.hits / reads if reads else None
+
+
+def stats_of_cache(
+    cache: Cache[Any, Any], store: Store[Any, Any], settings: dict[str, Any]
+) -> CacheStats:
+    """Return what *cache* holds, and who has asked for it."""
+    cache._settle()  # noqa: SLF001  # the other half of one class
+    prefix = generation_prefix(cache._number)  # noqa: SLF001
+
+    def read(transaction: Transaction) -> tuple[State, float | None]:
+        return State(transaction.get(prefix + STATE)), _oldest(transaction, prefix + QUEUE)
+
+    state, oldest = store._session.read(read)  # noqa: SLF001
+    engine = store.stats()
+    directory = None if store.readonly else os.path.join(store.directory, "tallies")
+    tallies = tallies_of(directory, mode=store.file_mode)
+    name = name_of(cache._names)  # noqa: SLF001
+    hits, misses, unreadable = (
+        tuple(cache._tally) if directory is None else tallies.totals(name)  # noqa: SLF001
+    )
+    return CacheStats(
+        path=store.directory,
+        names=cache._names,  # noqa: SLF001
+        size_limit_bytes=size_in_bytes(settings["size_limit"]),
+        max_entries=settings["max_entries"],
+        policy=settings["policy"],
+        entries=state.entries,
+        size_bytes=state.size_bytes,
+        file_bytes=engine.file_bytes,
+        used_bytes=engine.used_bytes,
+        hits=hits,
+        misses=misses,
+        unreadable=unreadable,
+        stored=state.stored,
+        evicted=state.evicted,
+        expired=state.expired,
+        removed=state.removed,
+        oldest=oldest,
+        saved_s=_saved_us(cache, engine.namespaces, tallies) / _MICROSECONDS,
+    )
+
+
+def _saved_us(
+    cache: Cache[Any, Any], namespaces: Iterable[tuple[str, ...]], tallies: Tallies
+) -> int:
+    """Return what hits of functions memoized in *cache* have saved, over all processes."""
+    memoized = (*beside(cache._number), _MEMOIZED)  # noqa: SLF001
+    saved_us = 0
+    for function in {names[3] for names in namespaces if names[:3] == memoized and names[3:]}:
+        names = (*cache.place.names, _MEMOIZED, function)
+        saved_us += tallies.totals(blake3("\0".join(names).encode()).digest(NAME_BYTES))[2]
+    return saved_us
+
+
+def _oldest(transaction: Transaction, queue: bytes) -> float | None:
+    cursor = transaction.cursor()
+    if not cursor.set_range(queue) or not cursor.key().startswith(queue):
+        return None
+    position = cursor.key()[-POSITION_BYTES:]
+    return float(MOMENT.unpack_from(position)[0] / _MICROSECONDS)

@@ -1,0 +1,303 @@
+"""What one change of a cache is: one transaction, run again where room or a generation is lacking.
+
+Knows: generations, bounds, the time that all processes agree on. Must not know: what is changed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from objcache.cache._ledger import Ledger
+from objcache.cache._limits import checked_seconds
+from objcache.cache._ordered import CacheView
+from objcache.cache._rules import Rules, size_on_disk
+from objcache.engine import Session, Transaction
+from objcache.engine.stats import stats_of
+from objcache.errors import StoreBusyError, StoreFullError
+from objcache.protocols import MISSING, Missing
+from objcache.store.generations import (
+    begin_generation,
+    current_generation,
+    generation_prefix,
+    registry_row,
+)
+
+__all__ = ["CacheSteps"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+
+_MICROSECONDS: Final = 1_000_000
+_ATTEMPTS: Final = 16
+_GENTLE: Final = 8
+_BATCH: Final = 1000
+_FEW: Final = 8
+_LEAST_BYTES: Final = 1 << 14
+_LAST_US: Final = (1 << 63) - 1
+# Two checkpoints of the default interval, in which every process lets its pages go.
+_TURN_S: Final = 0.02
+_TURNS: Final = 125
+_LOCK: Final = "room.lock"
+_LARGEST: Final = "the largest entry of this cache"
+# Clocks are set back by less all the time; for so long time stands still.
+_STANDSTILL_US: Final = 1_000_000
+
+
+class _OverError(Exception):
+    """Another generation of the cache began between the encoding of a record and its write."""
+
+
+class CacheSteps(CacheView[K, V]):
+    """A cache as what writes to it sees it: steps that are done wholly, once, or not at all."""
+
+    __slots__ = ("_expire_s", "_last_us", "_rules", "_session")
+
+    _expire_s: float | None
+    _last_us: int
+    _rules: Rules
+    _session: Session
+
+    # -- which generation --------------------------------------------------------------------
+
+    def _adopt(self, number: int) -> None:
+        super()._adopt(number)
+        self._rules = self._rules._replace(
+            number=number,
+            prefix=generation_prefix(number),
+            registered=registry_row(self._names, number),
+        )
+
+    def _refresh(self) -> None:
+        super()._refresh()
+        if not self._number and not self._session.readonly:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Begin the first generation, unless another process has meanwhile."""
+
+        def begin(transaction: Transaction) -> int:
+            number = current_generation(transaction, self._names)
+            return number or begin_generation(transaction, self._names)
+
+        # In a transaction that may be rolled back each read looks anew: `_known_epoch` stays.
+        self._adopt(self._session.write(begin))
+
+    # -- one step ----------------------------------------------------------------------------
+
+    def _retried(self, write: Callable[[Rules], T]) -> T:
+        """Return what *write* did; again, if another generation began under it."""
+        self._mend_time()
+        while True:
+            self._settle()
+            try:
+                return write(self._rules)
+            except _OverError:
+                self._known_epoch = -1
+
+    def _atomic(self, step: Callable[[], T]) -> T:
+        """Return what *step*, of several reads and writes, did in one transaction.
+
+        Run again where the file was full: *step* may be called several times.
+
+        Raises:
+            StoreFullError: there is no room even after evictions, or this thread is in a
+                transaction that only its owner can run again.
+        """
+
+        def run() -> T:
+            with self._session.transaction():
+                self._refresh()
+                self._mend_time()
+                return step()
+
+        return run() if self._session.in_transaction else self._having_room(run, 0)
+
+    def _change(
+        self,
+        rules: Rules,
+        step: Callable[[Ledger], T],
+        wanted_bytes: int,
+        *,
+        expires: bool = True,
+    ) -> T:
+        """Return what *step* did with the rows of the cache, in one transaction.
+
+        Raises:
+            _OverError: the generation that the caller means is over.
+            StoreFullError: there is no room even after evictions.
+        """
+
+        # May be run by another thread, and again if the transaction of several has failed.
+        def write(transaction: Transaction) -> T:
+            ledger = self._ledger(transaction, rules)
+            if expires and ledger.state.deadlines:
+                ledger.expire()
+            ledger.drop_some_over()
+            result = step(ledger)
+            ledger.finish()
+            return result
+
+        if self._session.in_transaction:
+            # What is refused half way must not stay in a block that goes on.
+            with self._session.transaction():
+                return self._session.write(write)
+        return self._having_room(lambda: self._session.write(write, brief=True), wanted_bytes)
+
+    def _ledger(self, transaction: Transaction, rules: Rules) -> Ledger:
+        key, value = rules.registered
+        if transaction.get(key) != value:
+            raise _OverError
+        return Ledger(transaction, rules, self._now_us())
+
+    def _having_room(self, write: Callable[[], T], wanted_bytes: int) -> T:
+        """Return what *write* did; where the file is full, make room and run it again."""
+        try:
+            return write()
+        except StoreFullError as error:
+            limits = self._rules.limits
+            if limits.file_bytes is None or not limits.evicts or error.bound == _LARGEST:
+                raise
+        lock = self._session.environment.file_lock(_LOCK)
+        try:
+            self._take_turn(lock)
+            for attempt in range(_ATTEMPTS):
+                try:
+                    return write()
+                except StoreFullError as error:
+                    wanted = max(wanted_bytes, error.wanted_bytes or 0, _LEAST_BYTES)
+                    gently = attempt < _GENTLE
+                    wanted <<= min(attempt, _GENTLE)
+                    if attempt == _ATTEMPTS - 1 or not self._free(wanted, gently=gently):
+                        raise
+        finally:
+            lock.close()
+        raise AssertionError
+
+    def _take_turn(self, lock: Any) -> None:
+        """Wait for the *lock* of who makes room: what one has freed, another would use before it."""
+        timeout_s = self._session.timeout_s
+        begun_s = self._clock.monotonic()
+        while True:
+            try:
+                lock.acquire(exclusive=True, timeout_s=_TURN_S)
+            except StoreBusyError:
+                if timeout_s is not None and self._clock.monotonic() - begun_s > timeout_s:
+                    raise
+                self._session.sync()  # the checkpoint of this process keeps pages from the other
+            else:
+                return
+
+    def _wait_for_pages(self) -> None:
+        """Wait a little for checkpoints of other processes, which keep the pages just freed."""
+        for _ in range(_TURNS):
+            engine = stats_of(self._session.environment)
+            freed_id = engine.last_transaction_id - 1
+            own = os.getpid()
+            if not any(
+                reader.pid != own and reader.transaction_id < freed_id for reader in engine.readers
+            ):
+                return
+            self._clock.sleep(_TURN_S)
+
+    def _free(self, wanted_bytes: int, *, gently: bool = True) -> bool:
+        """Make room in a file that is full; return whether a write may work now."""
+        # Removing needs pages too: where they lack, a few rows may still go.
+        for most in (_BATCH, _FEW):
+            # Pages of the last checkpoint are used again after the next one only.
+            self._session.sync()
+            try:
+                self._session.write(self._freeing(wanted_bytes, most, gently=gently), brief=True)
+                self._session.sync()
+                # LMDB uses pages that were freed before the oldest reader's transaction, not in
+                # it, and a checkpoint is such a reader: so one more transaction.
+                self._session.write(self._freeing(0, 0, gently=True), brief=True)
+            except _OverError:
+                return True
+            except StoreFullError:
+                self._wait_for_pages()
+                continue
+            self._session.sync()
+            self._wait_for_pages()
+            # Even if nothing was removed: others may have, and the next write finds their pages.
+            return True
+        return False  # a reader holds all pages
+
+    def _freeing(
+        self, wanted_bytes: int, most: int, *, gently: bool
+    ) -> Callable[[Transaction], None]:
+        rules = self._rules
+
+        def free(transaction: Transaction) -> None:
+            ledger = self._ledger(transaction, rules)
+            if most and not ledger.drop_over(most) and not ledger.expire(most):
+                ledger.free(2 * wanted_bytes if most == _BATCH else 1, gently=gently)
+            ledger.finish()
+
+        return free
+
+    def _in_batches(self, step: Callable[[Ledger], int]) -> int:
+        """Do *step*, which returns how many it has dealt with, until there are no more."""
+        done = 0
+        while True:
+            count = self._retried(lambda rules: self._change(rules, step, 0, expires=False))
+            done += count
+            if count < _BATCH:
+                return done
+
+    # -- sizes -------------------------------------------------------------------------------
+
+    def _checked_size(self, located: bytes, record: bytes | bytearray) -> int:
+        size_bytes = size_on_disk(located, len(record))
+        self._check_size(size_bytes)
+        return size_bytes
+
+    def _check_size(self, size_bytes: int) -> None:
+        largest = self._rules.limits.largest_entry_bytes
+        if largest is not None and size_bytes > largest:
+            raise StoreFullError(self._session.directory, largest, size_bytes, _LARGEST)
+
+    # -- time --------------------------------------------------------------------------------
+
+    def _mend_time(self) -> None:
+        """Remove what was over before the clock was set back, and believe the clock from now on.
+
+        Else an entry that was over would be back, or time would stand still for long.
+        """
+        latest = self._latest
+        now_us = int(self._clock.now() * _MICROSECONDS)
+        if latest[0] - now_us <= _STANDSTILL_US or self._session.readonly:
+            return
+        count = _BATCH
+        while count >= _BATCH:
+            self._settle()
+            try:
+                count = self._change(
+                    self._rules, lambda ledger: ledger.expire(_BATCH), 0, expires=False
+                )
+            except _OverError:
+                self._known_epoch = -1
+        latest[0] = max(now_us, 0)
+
+    def _moment_us(self) -> int:
+        """Return when an entry is stored: now, and behind all that this object has stored."""
+        self._last_us = moment = max(int(self._clock.now() * _MICROSECONDS), self._last_us + 1)
+        return moment
+
+    def _deadline_us(self, expire: float | Missing | None) -> int | None:
+        """Return when an entry is over that is stored now.
+
+        Raises:
+            ValueError: *expire* is no number of seconds.
+        """
+        seconds = self._expire_s if expire is MISSING else checked_seconds(expire)
+        if seconds is None:
+            return None
+        now_us = int(self._clock.now() * _MICROSECONDS)
+        if now_us < self._latest[0] <= now_us + _STANDSTILL_US:
+            now_us = self._latest[0]
+        if seconds >= (_LAST_US - now_us) / _MICROSECONDS:
+            return _LAST_US
+        return max(now_us + int(seconds * _MICROSECONDS), 0)

@@ -1,0 +1,1 @@
+"""What containers promise, over the product of their settings, against plain models."""
