@@ -12,7 +12,6 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from objcache.cache._groups import CacheGroups
@@ -40,6 +39,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _DIRECTORY: Final = "caches"
+# In a file with a bound, what is larger than some pages finds no free ones in a row.
+_ASIDE_BYTES: Final = 1 << 14
 # To remove an entry takes some pages first, and a small file has few.
 _RESERVE_BYTES: Final = 1 << 18
 _TALLIES: Final = "tallies"
@@ -138,9 +139,9 @@ class Cache(CacheGroups[K, V]):
         self._names = names
         session = self._session = store._session  # noqa: SLF001  # the cache is a part of it
         self._source = session
-        # A size limit bounds one file: large values stay in it, and lie in no side file.
-        records = self._records = copy(store._records)  # noqa: SLF001
-        records._files = None  # noqa: SLF001
+        records = store._records  # noqa: SLF001
+        bounded = {limits.file_bytes, limits.own_bytes} != {None}
+        self._records = records.aside_from(_ASIDE_BYTES) if bounded else records
         self._decode = self._records.decode
         self._clock = store.clock
         self._expire_s = settings["expire"]
@@ -162,6 +163,7 @@ class Cache(CacheGroups[K, V]):
         reserve_bytes = 0 if limits.file_bytes is None else limits.file_bytes // 8 + _RESERVE_BYTES
         self._rules = Rules(
             *(store.directory, 0, b"", (b"", b""), limits, policy, self._hints, reserve_bytes),
+            side=session.environment.side,
             kept=Kept(),
             siblings=self._siblings,
         )

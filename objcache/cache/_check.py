@@ -144,7 +144,7 @@ class _Check:
             header = cache._records.authenticate(located, located, record)  # noqa: SLF001
             key = key_of(len(self._prefix), located, header.full_key)
             cache._records.load(key, header, record)  # noqa: SLF001
-            self._records[located] = position_of(located, record), len(record)
+            self._records[located] = position_of(located, record), size_on_disk(located, record)
         except ObjcacheError as error:
             self._tell(key, f"{type(error).__name__}: {error}")
 
@@ -176,7 +176,7 @@ class _Check:
         found = self._records.get(located)
         if found is None or found[0] != position:
             self._tell(self._key(located), "the queue has a row of no entry")
-        elif row.size_bytes != size_on_disk(located, found[1]):
+        elif row.size_bytes != found[1]:
             self._tell(self._key(located), "the queue says another size")
 
     def _compare_numbers(self, size_bytes: int) -> None:

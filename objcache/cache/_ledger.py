@@ -12,6 +12,7 @@ from objcache.cache._layout import (
 )
 from objcache.cache._rows import Rows
 from objcache.cache._rules import Kept, size_on_disk
+from objcache.engine import side_bytes
 from objcache.errors import StoreFullError
 from objcache.store.generations import (
     caches_of,
@@ -42,8 +43,8 @@ class Ledger(Rows):
         row = self._unlink_record(located, old, replaced=True)
         if row is None:
             return
-        self._transaction.put(located, record)
-        size_bytes = size_on_disk(located, len(record))
+        self._put(located, record)
+        size_bytes = size_on_disk(located, record)
         fresh = row._replace(deadline_us=deadline_us, size_bytes=size_bytes)
         self._append(self._admitted(fresh, located, None, row))
         self.state.stored -= 1
@@ -123,10 +124,18 @@ class Ledger(Rows):
         return min(self.state.allowed_bytes or ceiling, ceiling)
 
     def used_bytes(self) -> int:
-        """Return how many bytes of the file are in use."""
+        """Return how many bytes of the file are in use, with the side files."""
         pages = self._transaction.stat()
         count = pages["branch_pages"] + pages["leaf_pages"] + pages["overflow_pages"]
-        return int(count * pages["psize"])
+        used = int(count * pages["psize"])
+        side = self._rules.side
+        if not side.flag[0]:
+            return used
+        aside = side_bytes(self._transaction)
+        used += aside
+        # Pages that are free do not leave the file: side files must fit beside all of it.
+        excess = side.file_bytes() + aside - (self._rules.limits.file_bytes or used)
+        return max(used, self.allowed_bytes() + excess) if aside and excess > 0 else used
 
     def free(self, wanted_bytes: int, *, gently: bool) -> int:
         """Evict entries of *wanted_bytes* together; return how many bytes they had.

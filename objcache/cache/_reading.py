@@ -15,7 +15,8 @@ from objcache.cache._layout import SPREAD, slot_of
 from objcache.cache._ranges import UNREADABLE
 from objcache.cache._shared import Epoch, Hints
 from objcache.clock import Clock
-from objcache.engine import EngineFault, Session
+from objcache.engine import EngineFault, Session, SideFileMissingError
+from objcache.errors import CorruptRecordError
 from objcache.header import Header
 from objcache.keys import (
     ENGINE_KEY_LIMIT,
@@ -158,7 +159,7 @@ class CacheReader(ObjectReader[K, V]):
                     self._tally[1] += 1
                     return default
                 value = self._records.decode_entry(key, located, b"", record, self._now_s)
-            except (EngineFault, UnicodeEncodeError, *UNREADABLE):
+            except (EngineFault, UnicodeEncodeError, SideFileMissingError, *UNREADABLE):
                 value = self._look(key, None)
             if value is not MISSING:
                 marks, mask, _ = self._hints
@@ -203,6 +204,29 @@ class CacheReader(ObjectReader[K, V]):
             found.header.tags,
             found.record_bytes,
         )
+
+    def view(self, key: K, *, verify: bool = False) -> V:
+        """Return the live value of *key*, its large arrays read-only and not copied.
+
+        They stay what they are, whatever becomes of the entry; see `Store.view`.
+
+        Args:
+            key: whose value.
+            verify: compare all of it with its signed digests, which reads it.
+
+        Raises:
+            KeyError: there is none.
+        """
+
+        def load(key: Any, header: Header, record: bytes) -> Any:
+            return self._records.view(key, header, record, verify=verify)
+
+        found = self._found(key, load)
+        self._tally[_MISSES if found is None else _HITS] += 1
+        if found is None:
+            raise KeyError(key)
+        self._mark(found.located)
+        return found.value  # type: ignore[no-any-return]
 
     def __contains__(self, key: object) -> bool:
         """Return whether *key* has a live entry; its value is not decoded."""
@@ -265,21 +289,35 @@ class CacheReader(ObjectReader[K, V]):
             self._mark(located)
         return value
 
-    def _found(self, key: Any) -> Found | None:
+    def _found(
+        self, key: Any, load: Callable[[Any, Header, bytes], Any] | None = None
+    ) -> Found | None:
         self._settle()
         located, full_key = engine_key(self._prefix, key)
         record = self._record_at(located)
-        if record is None:
-            return None
-        try:
-            header = self._records.authenticate(key, located, record)
-            if header.full_key != full_key or not self._is_live(header):
+        while record is not None:
+            try:
+                header = self._records.authenticate(key, located, record)
+                if header.full_key != full_key or not self._is_live(header):
+                    return None
+                value = (load or self._records.load)(key, header, record)
+                return Found(value, header, located, len(record))
+            except SideFileMissingError as missing:
+                record = self._again(key, located, record, missing)
+            except UNREADABLE as error:
+                self._tell(key, error)
                 return None
-            value = self._records.load(key, header, record)
-            return Found(value, header, located, len(record))
-        except UNREADABLE as error:
-            self._tell(key, error)
+        return None
+
+    def _again(
+        self, key: object, located: bytes, before: bytes, missing: SideFileMissingError
+    ) -> bytes | None:
+        """Return the record after one whose side file is gone: overwritten or evicted meanwhile."""
+        record = self._record_at(located)
+        if record == before:
+            self._tell(key, CorruptRecordError(key, f"its side file {missing} is gone"))
             return None
+        return record
 
     def _settle(self) -> None:
         if self._epoch[1] != self._known_epoch:
@@ -292,11 +330,16 @@ class CacheReader(ObjectReader[K, V]):
             return self._source.get_again(located, fault)
 
     def _decoded(self, key: Any, located: bytes, full_key: bytes, record: bytes) -> Any:
-        try:
-            return self._records.decode_entry(key, located, full_key, record, self._now_s)
-        except UNREADABLE as error:
-            self._tell(key, error)
-            return MISSING
+        found: bytes | None = record
+        while found is not None:
+            try:
+                return self._records.decode_entry(key, located, full_key, found, self._now_s)
+            except SideFileMissingError as missing:
+                found = self._again(key, located, found, missing)
+            except UNREADABLE as error:
+                self._tell(key, error)
+                return MISSING
+        return MISSING
 
     def _is_live(self, header: Header) -> bool:
         deadline_us = header.deadline_us

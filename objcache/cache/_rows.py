@@ -32,6 +32,7 @@ from objcache.store.generations import (
     drop_rows,
     remove_owned,
 )
+from objcache.store.side import names_side_file, put_record, remove_record
 
 if TYPE_CHECKING:
     from objcache.cache._tracking import Tracked
@@ -125,7 +126,7 @@ class Rows:
             located[len(self._prefix) :],
             (),
         )
-        self._transaction.put(located, record)
+        self._put(located, record)
         self._append(self._admitted(row, located, cost_us, replaced))
 
     def track(self, position: bytes, tracked: Tracked, size_bytes: int) -> None:
@@ -142,7 +143,8 @@ class Rows:
     def remove(self, located: bytes, record: bytes) -> None:
         """Remove the entry with *record* at *located*."""
         if self._unlink_record(located, record) is None:
-            self.state.rows -= self._transaction.delete(located)  # of no row: `check` tells
+            removed = remove_record(self._rules.side, self._transaction, located)
+            self.state.rows -= removed  # of no row: `check` tells
         self.state.removed += 1
 
     def clear(self, most: int) -> int:
@@ -165,6 +167,13 @@ class Rows:
             self._policy_state, rules.hints, Arrival(row, slot_of(located), cost_us, replaced)
         )
         return row if flags == row.flags else row._replace(flags=flags)
+
+    def _put(self, located: bytes, record: bytes | bytearray) -> None:
+        side = self._rules.side
+        if side.flag[0] or names_side_file(record):
+            put_record(side, self._transaction, located, record)
+        else:
+            self._transaction.put(located, record)
 
     def _append(self, row: Row) -> None:
         put, prefix, state = self._transaction.put, self._prefix, self.state
@@ -219,9 +228,15 @@ class Rows:
             delete(tag_key(prefix, tag, position))
         if not replaced:
             if row.located:
-                rows += delete(prefix + row.located)
+                rows += remove_record(self._rules.side, self._transaction, prefix + row.located)
             for owned in row.owned:
-                remove_owned(self._transaction, owned.located, owned.prefix_bytes, many=owned.many)
+                remove_owned(
+                    self._rules.side,
+                    self._transaction,
+                    owned.located,
+                    owned.prefix_bytes,
+                    many=owned.many,
+                )
         state.rows -= rows
         state.entries -= 1
         state.size_bytes -= row.size_bytes
@@ -286,7 +301,7 @@ class Rows:
 
     def drop_over(self, most: int = _OVER_A_WRITE) -> int:
         """Remove up to *most* rows of generations that are over; return how many there were."""
-        dropped = drop_rows(self._transaction, most)
+        dropped = drop_rows(self._rules.side, self._transaction, most)
         self._over_left = self._rules.kept.over_left = dropped >= most
         return dropped
 

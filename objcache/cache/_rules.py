@@ -11,6 +11,10 @@ from objcache.cache._layout import State
 from objcache.cache._limits import Limits
 from objcache.cache._policy import Policy, QueueState
 from objcache.cache._shared import Hints
+from objcache.engine import SideKeeper
+from objcache.errors import FormatError
+from objcache.header import unpack
+from objcache.store.side import names_side_file
 
 __all__ = ["Kept", "Rules", "Sibling", "size_on_disk"]
 
@@ -66,6 +70,7 @@ class Rules(NamedTuple):
         policy: what goes first.
         hints: marks of reads, and what was evicted.
         reserve_bytes: how much of the file is kept for pages that cannot be used again yet.
+        side: the side files of the store.
         kept: the numbers, as last seen.
         siblings: the caches of the file that this process has open, and may evict from.
     """
@@ -78,6 +83,7 @@ class Rules(NamedTuple):
     policy: Policy
     hints: Hints
     reserve_bytes: int
+    side: SideKeeper
     kept: Kept
     siblings: dict[tuple[str, ...], Sibling]
 
@@ -87,8 +93,18 @@ class Rules(NamedTuple):
         return (self.limits.file_bytes or 0) - self.reserve_bytes
 
 
-def size_on_disk(located: bytes, record_bytes: int) -> int:
-    """Return about how many bytes of the file an entry takes."""
+def size_on_disk(located: bytes, record: bytes | bytearray) -> int:
+    """Return about how many bytes of the disk an entry takes, its side file with it."""
+    record_bytes, side_bytes = len(record), 0
+    if names_side_file(record):
+        side_bytes = -(-_side_bytes(record) // _PAGE_BYTES) * _PAGE_BYTES
     if record_bytes + len(located) > _LARGEST_NODE_BYTES:
         record_bytes = -(-(record_bytes + _PAGE_HEADER_BYTES) // _PAGE_BYTES) * _PAGE_BYTES
-    return record_bytes + 2 * len(located) + _ENTRY_BYTES
+    return record_bytes + side_bytes + 2 * len(located) + _ENTRY_BYTES
+
+
+def _side_bytes(record: bytes | bytearray) -> int:
+    try:
+        return unpack(bytes(record)).side_file_bytes
+    except FormatError:
+        return 0

@@ -23,6 +23,7 @@ from objcache.store.generations import (
     generation_prefix,
     registry_row,
 )
+from objcache.store.side import side_file_of
 
 __all__ = ["CacheSteps"]
 
@@ -144,7 +145,17 @@ class CacheSteps(CacheView[K, V]):
             # What is refused half way must not stay in a block that goes on.
             with self._session.transaction():
                 return self._session.write(write)
-        return self._having_room(lambda: self._session.write(write, brief=True), wanted_bytes)
+        return self._having_room(
+            lambda: self._session.write(write, brief=True, wanted_bytes=wanted_bytes), wanted_bytes
+        )
+
+    def _discarding(self, record: bytes | bytearray, change: Callable[[], object]) -> None:
+        """Do *change*, which writes *record*; unlink its side file if that fails."""
+        try:
+            change()
+        except BaseException:
+            self._session.environment.side.discard(side_file_of(record))
+            raise
 
     def _ledger(self, transaction: Transaction, rules: Rules) -> Ledger:
         key, value = rules.registered
@@ -250,7 +261,7 @@ class CacheSteps(CacheView[K, V]):
     # -- sizes -------------------------------------------------------------------------------
 
     def _checked_size(self, located: bytes, record: bytes | bytearray) -> int:
-        size_bytes = size_on_disk(located, len(record))
+        size_bytes = size_on_disk(located, record)
         self._check_size(size_bytes)
         return size_bytes
 

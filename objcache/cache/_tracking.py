@@ -62,7 +62,7 @@ class Tracker:
     @staticmethod
     def size_of(located: bytes, record: bytes | bytearray) -> int:
         """Return about how many bytes of the file *record* takes at *located*."""
-        return size_on_disk(located, len(record))
+        return size_on_disk(located, record)
 
     def refuse_too_large(self, size_bytes: int) -> None:
         """Raise if no entry may be so large, as evicting all others would not make room for it.

@@ -17,6 +17,7 @@ from objcache.engine import Transaction
 from objcache.keys import engine_key
 from objcache.protocols import MISSING, Missing
 from objcache.store.generations import begin_generation
+from objcache.store.side import side_file_of
 
 __all__ = ["CacheWriter", "Tags", "tags_of"]
 
@@ -83,7 +84,7 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
                 )
                 ledger.make_room(size_bytes)
 
-            self._change(rules, store, size_bytes)
+            self._discarding(record, lambda: self._change(rules, store, size_bytes))
 
         self._retried(write)
 
@@ -260,7 +261,12 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
                     )
                     ledger.make_room(size_bytes)
 
-            self._change(rules, store, total_bytes)
+            try:
+                self._change(rules, store, total_bytes)
+            except BaseException:
+                for _, record, *_ in encoded:
+                    self._session.environment.side.discard(side_file_of(record))
+                raise
 
         if pairs:
             self._retried(write)
@@ -336,7 +342,7 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
             ledger.store(located, record, position, size_bytes, deadline_us=deadline_us, tags=tags)
             ledger.make_room(size_bytes)
 
-        self._change(rules, store, size_bytes)
+        self._discarding(record, lambda: self._change(rules, store, size_bytes))
 
 
 def tags_of(tag: Tags) -> tuple[str, ...]:

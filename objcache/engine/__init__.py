@@ -23,6 +23,7 @@ from objcache.engine._session import JoinedSession as JoinedSession
 from objcache.engine._session import Session as Session
 from objcache.engine._side_keeper import SideKeeper as SideKeeper
 from objcache.engine._side_rows import live_files as live_files
+from objcache.engine._side_rows import side_bytes as side_bytes
 from objcache.engine._side_rows import side_row as side_row
 from objcache.engine._side_rows import side_rows as side_rows
 from objcache.engine._transactions import ReadSnapshot as ReadSnapshot
@@ -55,6 +56,7 @@ __all__ = [
     "copy_side_file",
     "live_files",
     "open_session",
+    "side_bytes",
     "side_row",
     "side_rows",
     "sync_directory",

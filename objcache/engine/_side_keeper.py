@@ -111,6 +111,11 @@ class SideKeeper:
             known = _side_rows.known_names(transaction)
         return any(name not in known for name in self.files.names())
 
+    def file_bytes(self) -> int:
+        """Return the size of the store's file as of the last commit, free pages included."""
+        handle = self._environment.handle
+        return int((handle.info()["last_pgno"] + 1) * handle.stat()["psize"])
+
     def closed(self) -> None:
         """Let go of the flag."""
         self.flag = memoryview(bytearray(b"\1"))
@@ -132,16 +137,17 @@ class SideKeeper:
         self.flag[0] = 1  # before the commit: from then on others look at what they replace
         with self._lock:
             self.files.unnamed.discard(name)
-            if self.files.size_of(name) is None:
+            size_bytes = self.files.size_of(name)
+            if size_bytes is None:
                 raise SideFileMissingError(name.hex())
             if self._environment.open_write is not None:
                 self._doubtful.append(name)
-        _side_rows.attach(transaction, name, located, pending=self._pending)
+        _side_rows.attach(transaction, name, located, size_bytes, pending=self._pending)
         self._prune(transaction)
 
     def detach(self, transaction: Transaction, name: bytes) -> None:
         """Say that no record has the side file *name* any more."""
-        _side_rows.detach(transaction, name)
+        _side_rows.detach(transaction, name, self.files.size_of(name) or 0)
         with self._lock:
             self._first_dropped = min(self._first_dropped, transaction.id())
         self._prune(transaction)

@@ -25,6 +25,7 @@ __all__ = [
     "live_files",
     "pending_after",
     "prune",
+    "side_bytes",
     "side_row",
     "side_rows",
     "unknown",
@@ -40,25 +41,30 @@ _KINDS: Final = {_LIVE: "live", _PENDING: "pending", _DROPPED: "dropped"}
 _DATED_BYTES: Final = 1 + _COUNT.size + _NAME_BYTES
 
 
-def attach(transaction: Transaction, name: bytes, located: bytes, *, pending: bool) -> None:
+def attach(
+    transaction: Transaction, name: bytes, located: bytes, size_bytes: int, *, pending: bool
+) -> None:
     """Say that the record at *located* has the side file *name*, in the write *transaction*.
 
     Args:
         transaction: that writes the record.
         name: of the file.
         located: the engine key of the record.
+        size_bytes: of the file.
         pending: whether the next checkpoint has to flush the file.
     """
-    added = int(transaction.put(_LIVE + name, located, overwrite=False))
+    new = bool(transaction.put(_LIVE + name, located, overwrite=False))
+    added = int(new)
     if pending:
         added += transaction.put(_dated(_PENDING, transaction, name), b"")
-    _add(transaction, added)
+    _add(transaction, added, size_bytes if new else 0)
 
 
-def detach(transaction: Transaction, name: bytes) -> None:
-    """Say that no record has the side file *name* any more, in the write *transaction*."""
+def detach(transaction: Transaction, name: bytes, size_bytes: int) -> None:
+    """Say that no record has the side file *name*, of *size_bytes*, any more."""
     if transaction.delete(_LIVE + name):
         transaction.put(_dated(_DROPPED, transaction, name), b"")
+        _add(transaction, 0, -size_bytes)
 
 
 def is_live(transaction: Transaction, name: bytes) -> bool:
@@ -154,10 +160,20 @@ def side_rows(transaction: Transaction) -> int:
     return count
 
 
-def _add(transaction: Transaction, change: int) -> None:
-    if change:
+def side_bytes(transaction: Transaction) -> int:
+    """Return how many bytes the files have that records have."""
+    found = transaction.get(_LIVE)
+    if found is None or len(found) < 2 * _COUNT.size:
+        return 0
+    total: int = _COUNT.unpack_from(found, _COUNT.size)[0]
+    return total
+
+
+def _add(transaction: Transaction, change: int, change_bytes: int = 0) -> None:
+    if change or change_bytes:
         count = max((side_rows(transaction) or 1) + change, 1)  # this row too
-        transaction.put(_LIVE, _COUNT.pack(count))
+        total = max(side_bytes(transaction) + change_bytes, 0)
+        transaction.put(_LIVE, _COUNT.pack(count) + _COUNT.pack(total))
 
 
 def _dated(kind: bytes, transaction: Transaction, name: bytes) -> bytes:

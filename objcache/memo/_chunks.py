@@ -17,7 +17,7 @@ from objcache.errors import ObjcacheError, StoreFullError
 from objcache.memo._entries import Kept
 from objcache.memo._recall import Call, Recall
 from objcache.memo._results import Opened
-from objcache.store.dated import DatedRecords
+from objcache.store.dated import DatedRecords, stored_bytes
 
 __all__ = ["ItemsGoneError", "ItemsWriter", "read_items"]
 
@@ -83,7 +83,7 @@ class ItemsWriter:
             self._buffered[key] = record
             self._count += 1
             self._buffered_bytes += len(record)
-            self._bytes += len(record)
+            self._bytes += stored_bytes(record)
             self._weigh(records.locate(key), record)
             if self._buffered_bytes >= _FLUSH_BYTES or len(self._buffered) >= _FLUSH_ITEMS:
                 self._flush(records)

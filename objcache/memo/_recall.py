@@ -32,7 +32,7 @@ from objcache.memo._hot import HotResults
 from objcache.memo._known_keys import LONGEST_FORM_BYTES
 from objcache.memo._results import Opened, Results
 from objcache.memo._settings import Settings
-from objcache.store.dated import Found
+from objcache.store.dated import Found, stored_bytes
 
 __all__ = ["Call", "Recall", "Refreshing", "Remembered"]
 
@@ -266,7 +266,7 @@ class Recall:
         record = records.encode(
             call.tail, result, cost_us=cost_us, deadline_us=deadline_us, tags=settings.tag
         )
-        row = row_of(picture.fields, written, len(record))
+        row = row_of(picture.fields, written, stored_bytes(record))
         row.update(extra or {})
         return Kept(record, row, raised, picture.form, opened.generation, over_us)
 

@@ -16,13 +16,13 @@ from objcache.signing import Signer, digest
 if TYPE_CHECKING:
     from objcache.codecs import Compression
 
-__all__ = ["ASIDE_PAYLOAD_BYTES", "MAX_RECORD_BYTES", "Assembly"]
+__all__ = ["ASIDE_BUFFERS_BYTES", "ASIDE_PAYLOAD_BYTES", "MAX_RECORD_BYTES", "Assembly"]
 
 MAX_RECORD_BYTES: Final = 2**32 - 1
 """The largest value of the engine."""
 
 # From here on a value's buffers, or its payload, lie in a side file: docs/design/decisions/0015.
-_ASIDE_BUFFERS_BYTES: Final = 1 << 18
+ASIDE_BUFFERS_BYTES: Final = 1 << 18
 ASIDE_PAYLOAD_BYTES: Final = 1 << 20
 
 
@@ -32,15 +32,19 @@ class Assembly:
     Args:
         signer: of the store.
         compression: what makes parts smaller; None stores all as it is.
+        aside_bytes: from how many bytes of buffers, and of payload, on they are put aside.
 
     Concurrency: immutable, shared by all threads.
     """
 
-    __slots__ = ("_compression", "_signer")
+    __slots__ = ("_aside_bytes", "_compression", "_signer")
 
-    def __init__(self, signer: Signer, compression: Compression | None) -> None:
+    def __init__(
+        self, signer: Signer, compression: Compression | None, aside_bytes: tuple[int, int]
+    ) -> None:
         self._signer = signer
         self._compression = compression
+        self._aside_bytes = aside_bytes
 
     def record(
         self,
@@ -71,10 +75,10 @@ class Assembly:
             payload, buffers, parts = _compressed(self._compression, payload, buffers)
         given = _Given(engine_key, codec, fields, payload, buffers, parts)
         if buffers:
-            if files is not None and sum(map(len, buffers)) >= _ASIDE_BUFFERS_BYTES:
+            if files is not None and sum(map(len, buffers)) >= self._aside_bytes[0]:
                 return self._aside(given, files)
             return self._with_buffers(given)
-        if len(payload) >= ASIDE_PAYLOAD_BYTES and files is not None:
+        if len(payload) >= self._aside_bytes[1] and files is not None:
             if parts:
                 parts["raw_sizes"] = (0, *parts["raw_sizes"])
             parts["payload_aside"] = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from pickle import dumps, loads
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,7 +47,8 @@ from objcache.header import (
     unpack,
 )
 from objcache.protocols import MISSING, Codec, Files, Missing
-from objcache.records._assembly import ASIDE_PAYLOAD_BYTES, Assembly
+from objcache.records import _assembly
+from objcache.records._assembly import Assembly
 from objcache.records._loading import Loading
 from objcache.signing import KEY_FRAMES, Signer, equal_digests
 
@@ -78,6 +80,8 @@ class Records:
         renames: old to new dotted names of classes or modules that have moved.
         files: where large parts of values are kept; None keeps all in the record.
         compression: what makes values smaller; None stores them as they are. Either is read.
+        aside_bytes: from how many bytes of buffers, and of payload, on they go to *files*;
+            None is 256 KiB and 1 MiB (docs/design/decisions/0015).
 
     Concurrency: immutable, shared by all threads.
     """
@@ -115,6 +119,7 @@ class Records:
         renames: Mapping[str, str] | None = None,
         files: Files | None = None,
         compression: Compression | None = None,
+        aside_bytes: tuple[int, int] | None = None,
     ) -> None:
         self._files = files
         self._signer = signer
@@ -124,10 +129,16 @@ class Records:
         self._codec = _chosen(codec)
         self._customs = tuple(codecs)
         self._loading = Loading(self._codec, self._customs, trust, renames)
-        self._assembly = Assembly(signer, compression)
-        self._options: dict[str, Any] = {"renames": renames, "compression": compression}
-        threshold = ASIDE_PAYLOAD_BYTES if compression is None else compression.threshold_bytes
-        self._flat_max_bytes = min(threshold, ASIDE_PAYLOAD_BYTES)
+        if aside_bytes is None:
+            aside_bytes = _assembly.ASIDE_BUFFERS_BYTES, _assembly.ASIDE_PAYLOAD_BYTES
+        self._assembly = Assembly(signer, compression, aside_bytes)
+        self._options: dict[str, Any] = {
+            "renames": renames,
+            "compression": compression,
+            "aside_bytes": aside_bytes,
+        }
+        threshold = aside_bytes[1] if compression is None else compression.threshold_bytes
+        self._flat_max_bytes = min(threshold, aside_bytes[1])
         loads_all = self._loading.loads_every_pickle
         self._plain = self._prefix(SIGNED)
         self._created = self._prefix(SIGNED | CREATED)
@@ -152,6 +163,17 @@ class Records:
             files=self._files,
             **self._options,
         )
+
+    def aside_from(self, least_bytes: int) -> Records:
+        """Return the same, putting large parts aside from *least_bytes* on."""
+        other = copy(self)
+        aside_bytes = least_bytes, least_bytes
+        other._hashers = []  # noqa: SLF001  # another one of this class
+        other._options = {**self._options, "aside_bytes": aside_bytes}  # noqa: SLF001
+        compression = self._options["compression"]
+        other._assembly = Assembly(self._signer, compression, aside_bytes)  # noqa: SLF001
+        other._flat_max_bytes = min(self._flat_max_bytes, least_bytes)  # noqa: SLF001
+        return other
 
     def encode(
         self,

@@ -50,6 +50,7 @@ from objcache.store._secrets import Secret, find_secrets
 from objcache.store._settings import SETTINGS_KEY, parse_settings
 from objcache.store._side_check import SideFileRows
 from objcache.store.generations import record_prefix
+from objcache.store.side import side_file_of
 
 __all__ = ["CheckReport", "Problem", "check_path", "check_store"]
 
@@ -330,7 +331,9 @@ class _Check:
             self._counted_others = self._count_of("the counter of others", record)
         elif located.startswith(_COUNTERS):
             self._counter(located[1:], record)
-        elif self._caches.take(located, record) or self._side.take(located, record):
+        elif self._caches.take(located, record):
+            self._side.excuse(side_file_of(record))  # of a generation that is over
+        elif self._side.take(located, record):
             pass
         elif located[0] == ORDERED[0] or located[0] == ORDERED[0] + 1:
             self._root += 1

@@ -16,6 +16,7 @@ from objcache.header import Header
 from objcache.keys import engine_key, key_of, namespace_prefix, section_range
 from objcache.records import Records
 from objcache.store._scan import scan
+from objcache.store.dated import stored_bytes
 from objcache.store.generations import BESIDE, beside, caches_of
 
 __all__ = ["MEMOIZE", "PARTS", "Disagreement", "functions_among", "memo_disagreements"]
@@ -140,7 +141,7 @@ class _Function:
         except (ObjcacheError, CorruptRecordError):
             return []
         wrong = self._fields(row, header)
-        size = len(record)
+        size = stored_bytes(record)
         if "stream" in row:
             items, item_bytes = self._items(bytes.fromhex(row["stream"]))
             size += item_bytes
@@ -173,7 +174,7 @@ class _Function:
             number = key_of(len(prefix), located, b"")[_STREAM_BYTES:]
             gap = gap or number != count.to_bytes(8, "big")
             count += 1
-            total += len(record)
+            total += stored_bytes(record)
         return (-1 if gap else count), total
 
     def _without_rows(self) -> Iterator[Disagreement]:

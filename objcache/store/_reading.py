@@ -34,7 +34,7 @@ from objcache.protocols import MISSING
 from objcache.records import Records
 from objcache.store._length import length_of
 from objcache.store._scan import Source, scan
-from objcache.store._side import names_side_file
+from objcache.store.side import names_side_file
 
 __all__ = ["ObjectReader", "RangeView"]
 

@@ -45,7 +45,7 @@ from objcache.store._locations import ENTRIES, check_buffers, names_of, place_of
 from objcache.store._scan import scan
 from objcache.store._secrets import Secret, find_secrets
 from objcache.store._settings import SETTINGS_KEY
-from objcache.store._side import put_record
+from objcache.store.side import put_record
 
 __all__ = ["Recovered", "Repaired", "repair_store"]
 

@@ -52,6 +52,10 @@ class SideFileRows:
             self._live[header.side_file] = owner
         return f"its side file {header.side_file.hex()} is not said to be its own"
 
+    def excuse(self, name: bytes) -> None:
+        """Take the side file *name*, b"" for none, for one of a record that is not checked."""
+        self._live.pop(name, None)
+
     def problems(self) -> Iterator[tuple[object, str, str]]:
         """Yield key, kind and message of what is wrong, after all was taken."""
         for located in self._damaged:

@@ -31,8 +31,8 @@ from objcache.store._placed import PlacedWriter
 from objcache.store._reading import ObjectReader
 from objcache.store._secrets import Secret, find_secrets
 from objcache.store._settings import open_settings
-from objcache.store._side import put_record
 from objcache.store._writing import ObjectWriter, Target
+from objcache.store.side import put_record
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory

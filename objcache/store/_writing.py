@@ -17,7 +17,7 @@ from objcache.records import Records
 from objcache.store._counters import add_to_namespace
 from objcache.store._reading import ObjectReader
 from objcache.store._scan import Source
-from objcache.store._side import names_side_file, put_record, remove_record, side_file_of
+from objcache.store.side import names_side_file, put_record, remove_record, side_file_of
 
 __all__ = ["ObjectWriter", "Target"]
 

@@ -16,10 +16,12 @@ from objcache.engine import (
     Transaction,
 )
 from objcache.errors import CorruptRecordError
+from objcache.header import unpack
 from objcache.keys import ORDERED
 from objcache.store._writing import ObjectWriter
+from objcache.store.side import names_side_file
 
-__all__ = ["DatedRecords", "Found"]
+__all__ = ["DatedRecords", "Found", "stored_bytes"]
 
 Found = tuple[Any, int, int | None]
 """A value, its cost and its deadline, both in microseconds; the deadline may be None."""
@@ -173,3 +175,10 @@ class DatedRecords:
 
     def _put(self, transaction: Transaction, located: bytes, record: bytes | bytearray) -> None:
         self._mapping._put(transaction, located, record)  # noqa: SLF001
+
+
+def stored_bytes(record: bytes | bytearray) -> int:
+    """Return how many bytes *record* has, its side file with it."""
+    if not names_side_file(record):
+        return len(record)
+    return len(record) + unpack(bytes(record)).side_file_bytes

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from objcache.engine import Transaction
+from objcache.engine import SideKeeper, Transaction
 from objcache.errors import CorruptStoreError
 from objcache.keys import ORDERED, UNORDERED, decode_key, encode_key, section_range, successor
 from objcache.store._counters import (
@@ -23,6 +23,7 @@ from objcache.store._counters import (
     counter_key,
     namespace_counts,
 )
+from objcache.store.side import remove_record, side_file_of
 
 __all__ = [
     "BESIDE",
@@ -155,7 +156,7 @@ def rows_of_caches(transaction: Transaction) -> int:
     return present + sum(rows for _, rows in over_generations(transaction))
 
 
-def drop_rows(transaction: Transaction, most: int) -> int:
+def drop_rows(side: SideKeeper, transaction: Transaction, most: int) -> int:
     """Remove up to *most* rows of generations that are over, and records of mappings beside them.
 
     Returns:
@@ -163,23 +164,27 @@ def drop_rows(transaction: Transaction, most: int) -> int:
     """
     removed = 0
     for number, rows in over_generations(transaction):
-        removed += _drop_generation(transaction, number, rows, most - removed)
+        removed += _drop_generation(side, transaction, number, rows, most - removed)
         if removed >= most:
             break
     return removed
 
 
-def _drop_generation(transaction: Transaction, number: int, rows: int, most: int) -> int:
+def _drop_generation(
+    side: SideKeeper, transaction: Transaction, number: int, rows: int, most: int
+) -> int:
     """Remove up to *most* rows of a generation that has *rows*, and what lies beside it."""
     prefix = generation_prefix(number)
     cursor = transaction.cursor()
     removed = 0
     found = cursor.set_range(prefix)
     while found and removed < most and cursor.key().startswith(prefix):
+        if side.flag[0] and (name := side_file_of(cursor.value())):
+            side.detach(transaction, name)
         found = cursor.delete()
         removed += 1
     left = max(rows - removed, 0)
-    removed += _drop_beside(transaction, number, most - removed)
+    removed += _drop_beside(side, transaction, number, most - removed)
     if removed < most:
         transaction.delete(_OVER + prefix[1:])
         add_to_others(transaction, -1)
@@ -188,7 +193,7 @@ def _drop_generation(transaction: Transaction, number: int, rows: int, most: int
     return removed
 
 
-def _drop_beside(transaction: Transaction, number: int, most: int) -> int:
+def _drop_beside(side: SideKeeper, transaction: Transaction, number: int, most: int) -> int:
     """Remove up to *most* records of the mappings beside generation *number*."""
     removed = 0
     wanted = encode_key(beside(number))[:-1]
@@ -196,7 +201,7 @@ def _drop_beside(transaction: Transaction, number: int, most: int) -> int:
         if not names.startswith(wanted):
             continue
         low, high = section_range(prefix)[:2]
-        gone = _remove_between(transaction, low, high, most - removed)
+        gone = _remove_between(side, transaction, low, high, most - removed)
         removed += gone
         if removed >= most:
             add_to_namespace(transaction, prefix, None, -gone)
@@ -208,11 +213,17 @@ def _drop_beside(transaction: Transaction, number: int, most: int) -> int:
 
 
 def remove_owned(
-    transaction: Transaction, located: bytes, prefix_bytes: int, *, many: bool = False
+    side: SideKeeper,
+    transaction: Transaction,
+    located: bytes,
+    prefix_bytes: int,
+    *,
+    many: bool = False,
 ) -> int:
     """Remove the record at *located* of the mapping whose prefix has *prefix_bytes*.
 
     Args:
+        side: the side files of the store.
         transaction: the write transaction.
         located: its engine key, or what several begin with.
         prefix_bytes: 0 for the root mapping.
@@ -222,20 +233,24 @@ def remove_owned(
         How many there were.
     """
     if many:
-        removed = _remove_between(transaction, located, successor(located), None)
+        removed = _remove_between(side, transaction, located, successor(located), None)
     else:
-        removed = int(transaction.delete(located))
+        removed = int(remove_record(side, transaction, located))
     if removed and prefix_bytes:
         add_to_namespace(transaction, located[:prefix_bytes], None, -removed)
     return removed
 
 
-def _remove_between(transaction: Transaction, low: bytes, high: bytes, most: int | None) -> int:
+def _remove_between(
+    side: SideKeeper, transaction: Transaction, low: bytes, high: bytes, most: int | None
+) -> int:
     cursor = transaction.cursor()
     removed = 0
     if cursor.set_range(low):
         # Behind the last record of the file there is no key.
         while removed != most and low <= cursor.key() < high:
+            if side.flag[0] and (name := side_file_of(cursor.value())):
+                side.detach(transaction, name)
             cursor.delete()
             removed += 1
     return removed

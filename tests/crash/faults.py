@@ -287,8 +287,8 @@ class Trials:
 
     def __init__(self, directory: str, options: dict[str, Any]) -> None:
         # In earnest side files begin at 256 KiB; so each trial copies less. This process ends soon.
-        assert hasattr(_assembly, "_ASIDE_BUFFERS_BYTES")
-        _assembly._ASIDE_BUFFERS_BYTES = 8192
+        assert hasattr(_assembly, "ASIDE_BUFFERS_BYTES")
+        _assembly.ASIDE_BUFFERS_BYTES = 8192
         self._directory = directory
         self._options = options
         self._pristine = os.path.join(directory, "pristine")

@@ -310,8 +310,8 @@ class AsideStore(ObjectStore):
     def __init__(self, directory: str, fault: str = "", **options: Any) -> None:
         from objcache.records import _assembly
 
-        assert hasattr(_assembly, "_ASIDE_BUFFERS_BYTES")
-        _assembly._ASIDE_BUFFERS_BYTES = _ASIDE_BYTES
+        assert hasattr(_assembly, "ASIDE_BUFFERS_BYTES")
+        _assembly.ASIDE_BUFFERS_BYTES = _ASIDE_BYTES
         _break(fault)
         super().__init__(directory, **options)
 

@@ -23,7 +23,6 @@ import zlib
 from typing import Any, NamedTuple
 
 from objcache import Store
-from objcache.records import _assembly
 
 COUNTERS = ("transactions", "updates")
 KEPT = 16  # steps until a record is deleted, a multiple of the kinds
@@ -134,8 +133,8 @@ def write(store: Store[Any, Any], seed: int, firsts: dict[str, int], lie: str, l
         lie_at: from which step on it lies.
     """
     # In earnest they begin at 256 KiB. This process does nothing else.
-    assert hasattr(_assembly, "_ASIDE_BUFFERS_BYTES")
-    _assembly._ASIDE_BUFFERS_BYTES = ASIDE_BYTES
+    assembly = store._records._assembly
+    assembly._aside_bytes = ASIDE_BYTES, assembly._aside_bytes[1]
 
     def run(lane: str, number: int) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 import threading
@@ -748,3 +749,61 @@ def test_a_small_namespace_of_a_full_file_keeps_what_it_has(open_cache):
     assert 201 == len(small)
     assert cache.stats().evicted > 100
     assert small.check().ok
+
+
+def test_large_values_lie_in_side_files_that_the_limit_counts(open_cache):
+    """Values of mixed sizes fill the limit and never exceed it: large ones need no pages in a row."""
+    cache = open_cache(size_limit="8 MiB")
+    blobs = os.path.join(cache.directory, "blobs")
+    largest = 0
+    for number in range(600):
+        size = (100, 5_000, 40_000, 300_000)[number % 4]
+        cache.set(number, bytes([number % 256]) * size)
+        files = [os.path.join(blobs, name) for name in os.listdir(blobs)] if number > 2 else []
+        largest = max(largest, cache.volume() + sum(map(os.path.getsize, files)))
+
+    assert largest <= 8 << 20
+    assert cache.stats().size_bytes > 4 << 20
+    assert all(bytes([key % 256]) * len(value) == value for key, value in cache.items())
+    assert cache.check().ok
+
+
+def test_a_view_outlives_its_entry(open_cache):
+    """Arrays of a view stay what they are when the entry is replaced, evicted, and the cache closed."""
+    cache = open_cache(size_limit="4 MiB")
+    cache["array"] = np.arange(50_000)
+    seen = cache.view("array")
+    cache["array"] = 1
+    for number in range(100):
+        cache[number] = bytes(200_000)
+    cache.close()
+
+    assert not seen.flags.writeable
+    assert np.array_equal(np.arange(50_000), seen)
+
+
+def test_a_view_is_of_what_is_live(cache, clock):
+    """An entry that is over has no view, and one that is not counts as a hit."""
+    cache.set("array", np.arange(50_000), expire=10)
+    assert 7 == cache.view("array")[7]
+    clock.advance(10)
+
+    with pytest.raises(KeyError):
+        cache.view("array")
+    assert (1, 1) == (cache.stats().hits, cache.stats().misses)
+
+
+def test_an_entry_whose_side_file_is_gone_is_missing(open_cache, caplog):
+    """It is logged and missing, on every way; it can be replaced."""
+    cache = open_cache(size_limit="4 MiB")
+    cache["array"] = bytes(100_000)
+    blobs = os.path.join(cache.directory, "blobs")
+    for name in os.listdir(blobs):
+        os.unlink(os.path.join(blobs, name))
+
+    assert cache.get("array") is None
+    assert {} == cache.get_many(["array"])
+    assert cache.entry("array") is None
+    assert "is gone" in caplog.text
+    cache["array"] = bytes(100_001)
+    assert 100_001 == len(cache["array"])

@@ -493,7 +493,7 @@ def test_what_was_cleared_is_dropped(cache, calls):
     square(1)  # a second generation that is over
 
     steps = 0
-    while cache._session.write(lambda transaction: _drop(transaction, 100)):
+    while cache._session.write(lambda transaction: _drop(cache, transaction, 100)):
         assert [] == wrong(cache)
         steps += 1
 
@@ -503,10 +503,10 @@ def test_what_was_cleared_is_dropped(cache, calls):
     assert square.is_cached(1)
 
 
-def _drop(transaction, most):
+def _drop(cache, transaction, most):
     from objcache.store.generations import drop_rows
 
-    return drop_rows(transaction, most)
+    return drop_rows(cache._session.environment.side, transaction, most)
 
 
 def _named(name):
@@ -953,10 +953,20 @@ def test_whatever_happens_all_agrees(open_cache, clock, seed):
     assert len(cache) <= 25 or seed % 2 == 0
 
 
-def test_large_results_lie_in_the_file_that_the_cache_bounds(cache):
-    """A result beside the cache puts nothing into side files, which its limit would not see."""
-    large = cache.memoize(lambda size: bytes(size))
+def test_large_results_count_with_their_side_files(open_cache):
+    """What lies in side files is bounded, counted and removed with the results."""
+    cache = open_cache(size_limit="8 MiB")
+    blobs = os.path.join(cache.directory, "blobs")
+    large = cache.memoize(lambda number: bytes([number]) * (1 << 20))
+    for number in range(20):
+        assert 1 << 20 == len(large(number))
 
-    assert 3 << 20 == len(large(3 << 20)) == len(large(3 << 20))
-    assert large.cache_info().hits == 1
-    assert not os.path.exists(os.path.join(cache.directory, "blobs"))
+    there = [os.path.getsize(os.path.join(blobs, name)) for name in os.listdir(blobs)]
+    assert 1 < len(there) == large.cache_info().entries < 8
+    assert sum(there) <= large.cache_info().size_bytes <= 8 << 20
+    assert large(19) == bytes([19]) * (1 << 20)
+    cache.clear()
+    assert not large.is_cached(19)
+    for number in range(20):
+        cache[number] = number
+    assert [] == os.listdir(blobs)
