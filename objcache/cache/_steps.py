@@ -262,7 +262,7 @@ class CacheSteps(CacheView[K, V]):
 
     def _checked_size(self, located: bytes, record: bytes | bytearray) -> int:
         size_bytes = size_on_disk(located, record)
-        self._check_size(size_bytes)
+        self._discarding(record, lambda: self._check_size(size_bytes))
         return size_bytes
 
     def _check_size(self, size_bytes: int) -> None:

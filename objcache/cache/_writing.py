@@ -241,28 +241,28 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
         deadline_us = self._deadline_us(expire)
         created = [self._moment_us() for _ in pairs]
 
-        def write(rules: Rules) -> None:
-            encoded = []
-            for (key, value), created_us in zip(pairs, created, strict=True):
-                located, full_key = engine_key(rules.prefix, key)
-                record = self._records.encode(
-                    located, full_key, value, deadline_us, tags, created_us=created_us
+        def store(
+            ledger: Ledger, encoded: list[tuple[bytes, bytes | bytearray, bytes, int]]
+        ) -> None:
+            for located, record, position, size_bytes in encoded:
+                ledger.store(
+                    located, record, position, size_bytes, deadline_us=deadline_us, tags=tags
                 )
-                position = position_at(located, created_us)
-                encoded.append((located, record, position, self._checked_size(located, record)))
+                ledger.make_room(size_bytes)
 
-            total_bytes = sum(size_bytes for *_, size_bytes in encoded)
-            self._check_size(total_bytes)
-
-            def store(ledger: Ledger) -> None:
-                for located, record, position, size_bytes in encoded:
-                    ledger.store(
-                        located, record, position, size_bytes, deadline_us=deadline_us, tags=tags
-                    )
-                    ledger.make_room(size_bytes)
-
+        def write(rules: Rules) -> None:
+            encoded: list[tuple[bytes, bytes | bytearray, bytes, int]] = []
             try:
-                self._change(rules, store, total_bytes)
+                for (key, value), created_us in zip(pairs, created, strict=True):
+                    located, full_key = engine_key(rules.prefix, key)
+                    record = self._records.encode(
+                        located, full_key, value, deadline_us, tags, created_us=created_us
+                    )
+                    size_bytes = self._checked_size(located, record)
+                    encoded.append((located, record, position_at(located, created_us), size_bytes))
+                total_bytes = sum(size_bytes for *_, size_bytes in encoded)
+                self._check_size(total_bytes)
+                self._change(rules, lambda ledger: store(ledger, encoded), total_bytes)
             except BaseException:
                 for _, record, *_ in encoded:
                     self._session.environment.side.discard(side_file_of(record))

@@ -292,6 +292,9 @@ class Recall:
         except (ObjcacheError, OSError) as error:
             self.complaints.about("stored", error)
             return False
+        finally:
+            if self.results.opened is not None:
+                self.results.opened.results.discard_unwritten(one.record for one in kept.values())
 
     # -- counting ----------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from objcache.errors import CorruptRecordError
 from objcache.header import unpack
 from objcache.keys import ORDERED
 from objcache.store._writing import ObjectWriter
-from objcache.store.side import names_side_file
+from objcache.store.side import names_side_file, side_file_of
 
 __all__ = ["DatedRecords", "Found", "stored_bytes"]
 
@@ -168,6 +168,12 @@ class DatedRecords:
 
         if located:
             self._source.write(put_all)
+
+    def discard_unwritten(self, records: Iterable[bytes | bytearray]) -> None:
+        """Unlink the side files of *records* of `encode` that were not written."""
+        for record in records:
+            if names_side_file(record):
+                self.environment.side.discard(side_file_of(record))
 
     def delete(self, key: bytes) -> bool:
         """Remove *key*; return whether there was one."""

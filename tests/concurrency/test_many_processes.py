@@ -420,9 +420,11 @@ def test_snapshots_stay_for_minutes(long_pack, path, options, open_store):
 # -- workers of other libraries ------------------------------------------------------------------
 
 MAIN = """
-import concurrent.futures, faulthandler, json, multiprocessing, os, signal, sys
+import concurrent.futures, faulthandler, json, multiprocessing, os, signal, sys, warnings
 import objcache
 from objcache.errors import EncodeError, StoreClosedError
+# At its exit, by a race of CPython 3.12's own: nothing of ours is there.
+warnings.filterwarnings("ignore", "ResourceTracker called reentrantly")
 faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
 SECRET = b"the secret of the tests, 32 bytes"
 

@@ -807,3 +807,21 @@ def test_an_entry_whose_side_file_is_gone_is_missing(open_cache, caplog):
     assert "is gone" in caplog.text
     cache["array"] = bytes(100_001)
     assert 100_001 == len(cache["array"])
+
+
+def test_what_is_refused_leaves_no_side_file(open_cache):
+    """A value that is too large, or stands beside one that cannot be stored, leaves nothing behind."""
+    cache = open_cache(size_limit="2 MiB")
+    blobs = os.path.join(cache.directory, "blobs")
+    with pytest.raises(StoreFullError):
+        cache.set("large", bytes(5_000_000))
+    with pytest.raises(StoreFullError):
+        cache.set_many({number: bytes(500_000) for number in range(8)})
+    with pytest.raises(EncodeError):
+        cache.set_many({"a": bytes(50_000), "b": threading.Lock()})
+
+    assert [] == os.listdir(blobs)
+    assert 0 == len(cache)
+    large = cache.memoize(lambda size: bytes(size))
+    assert 5_000_000 == len(large(5_000_000))
+    assert [] == os.listdir(blobs)
