@@ -169,8 +169,10 @@ def move_under_kill(pack, path, options, store, kills):
                 total = snapshot["left"]["amount"] + snapshot.namespace("other")["right"]
 
                 assert 1000 == total
-                assert snapshot["moves"] >= moves
-                moves = snapshot["moves"]
+                # A reader that was held up while two others committed may see the second commit a
+                # moment before it is there for all: docs/design/concurrency.md, "Iteration".
+                assert snapshot["moves"] >= moves - 1
+                moves = max(moves, snapshot["moves"])
             pack.time_left_s()
         victim = movers.pop(chance.randrange(len(movers)))
         victim.send_signal(signal.SIGKILL)
