@@ -51,7 +51,7 @@ class CacheCounters(CacheWriter[K, V]):
                 self.set(key, value)
                 return value
             value = function(found.value)
-            self._set_until(key, value, found.header.deadline_us, found.header.tags)
+            self._admit(key, value, found.header.deadline_us, found.header.tags)
             return value
 
         return self._atomic(step)

@@ -31,7 +31,7 @@ __all__ = [
     "deadline_key",
     "name_of",
     "pack_row",
-    "position_at",
+    "place_of",
     "position_of",
     "slot_of",
     "tag_key",
@@ -116,9 +116,11 @@ def slot_of(located: bytes) -> int:
     return (crc32(located) * SPREAD >> 20) & 0xFFFFFFFF
 
 
-def position_at(located: bytes, created_us: int) -> bytes:
-    """Return the position in the queue of the entry at *located* that was stored at *created_us*."""
-    return _POSITION.pack(created_us, crc32(located), adler32(located))
+def place_of(located: bytes, created_us: int) -> tuple[bytes, int]:
+    """Return position in the queue and `slot_of` the entry at *located*, stored at *created_us*."""
+    checksum = crc32(located)
+    position = _POSITION.pack(created_us, checksum, adler32(located))
+    return position, (checksum * SPREAD >> 20) & 0xFFFFFFFF
 
 
 def position_of(located: bytes, record: bytes | bytearray) -> bytes:
@@ -159,7 +161,7 @@ def pack_row(row: Row) -> bytes:
             size = len(located) | (_MANY if many else 0)
             parts += (_OWNED.pack(prefix_bytes, size), located)
     parts.append(row.located)
-    parts[0] = _ROW.pack(row.size_bytes, row.slot, row.flags, kinds)
+    parts[0] = _ROW.pack(size_bytes, slot, flags, kinds)
     return b"".join(parts)
 
 

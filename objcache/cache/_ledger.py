@@ -5,22 +5,14 @@ Knows: bounds, and how full the file is. Must not know: values, and what goes fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from objcache.cache._layout import (
-    slot_of,
-)
-from objcache.cache._rows import Rows
+from objcache.cache._layout import QUEUE
+from objcache.cache._rows import Incoming, Rows
 from objcache.cache._rules import Kept, size_on_disk
 from objcache.engine import side_bytes
 from objcache.errors import StoreFullError
-from objcache.store.generations import (
-    caches_of,
-    generation_prefix,
-)
-
-if TYPE_CHECKING:
-    pass
+from objcache.store.generations import caches_of, generation_prefix
 
 __all__ = ["Ledger"]
 
@@ -29,12 +21,22 @@ _LITTLE: Final = 64
 # Pages fall free in steps, as neighbours go: a write does not wait for the next step.
 _MOST_FOR_ONE: Final = 4
 _MOST_IN_DANGER: Final = 16
+_AHEAD_BYTES: Final = 1 << 17
+# What a small write may take: pages that are split, on the way to its record and to its rows.
+_MOST_PAGES_BYTES: Final = 1 << 14
+_MOST_QUIET_WRITES: Final = 64
+_SLOWLY: Final = 16
 
 
 class Ledger(Rows):
     """The rows of a cache, and its bounds, within one write transaction; see `Rows`."""
 
     __slots__ = ()
+
+    def admit(self, entry: Incoming) -> None:
+        """Write the record of an *entry*, and make room for it."""
+        self.store(entry)
+        self.make_room(entry.size_bytes)
 
     def redate(
         self, located: bytes, old: bytes, record: bytes | bytearray, deadline_us: int | None
@@ -46,7 +48,7 @@ class Ledger(Rows):
         self._put(located, record)
         size_bytes = size_on_disk(located, record)
         fresh = row._replace(deadline_us=deadline_us, size_bytes=size_bytes)
-        self._append(self._admitted(fresh, located, None, row))
+        self._append(fresh, None, row)
         self.state.stored -= 1
         self.make_room(size_bytes)
 
@@ -82,13 +84,22 @@ class Ledger(Rows):
             while state.size_bytes > limits.own_bytes:
                 self._evict_or_refuse(stored_bytes, "its size limit", limits.own_bytes)
         if limits.file_bytes is not None:
-            self._make_room_in_file(stored_bytes, limits.file_bytes)
+            kept = self._rules.kept
+            if kept.quiet_writes and stored_bytes <= _MOST_PAGES_BYTES:
+                kept.quiet_writes -= 1
+            else:
+                self._make_room_in_file(stored_bytes, limits.file_bytes)
 
     def _make_room_in_file(self, stored_bytes: int, limit: int) -> None:
-        state = self.state
+        state, limits = self.state, self._rules.limits
         allowed = self.allowed_bytes()
-        # The pages of the file are counted only where the entries could fill them.
-        if state.size_bytes * 8 < allowed and state.rows * 2 > self._transaction.stat()["entries"]:
+        used = self.used_bytes()
+        if used <= allowed:
+            room = (allowed - used) // (stored_bytes + _MOST_PAGES_BYTES)
+            self._rules.kept.quiet_writes = min(room, _MOST_QUIET_WRITES)
+            if state.allowed_bytes:
+                grown = allowed + stored_bytes // _SLOWLY
+                state.allowed_bytes = min(grown, self._rules.ceiling_bytes)
             return
         for _ in range(_OVER_BATCHES):
             if not self._over_left or self.used_bytes() <= allowed:
@@ -100,23 +111,24 @@ class Ledger(Rows):
         # Entries that go here and there free no page for long; but most of the reserve must stay,
         # or there are no pages left to remove with.
         dangerous = allowed + self._rules.reserve_bytes // 4
+        # Some pages more than needed: what goes in one write lies together, and the writes after
+        # it change fewer pages.
+        enough = allowed - min(_AHEAD_BYTES, allowed // _LITTLE) if limits.evicts else allowed
         evicted = count = 0
-        while (used := self.used_bytes()) > allowed and (
+        while (used := self.used_bytes()) > enough and (
             evicted < room or (used > dangerous and count < _MOST_IN_DANGER)
         ):
             count += 1
             before = state.size_bytes
-            if self.state.deadlines and self.expire(1):
+            if state.deadlines and self.expire(1):
                 evicted += max(before - state.size_bytes, 1)
                 continue
-            if not self._rules.limits.evicts:
+            if not limits.evicts:
                 self._refuse(stored_bytes, "its size limit", limit)
             freed = self._evict_largest(1)
             if not freed:
                 break
             evicted += freed
-        if state.allowed_bytes and evicted == 0:
-            state.allowed_bytes = min(allowed + stored_bytes, self._rules.ceiling_bytes)
 
     def allowed_bytes(self) -> int:
         """Return how many bytes of the file may be in use."""
@@ -194,9 +206,10 @@ class Ledger(Rows):
         row = rules.policy.victim(policy_state, rules.hints, self, self._newest)
         if row is None:
             return False
-        located = row.owned[0].located if row.owned else self._prefix + row.located
-        rules.policy.evicted(policy_state, rules.hints, row, slot_of(located))
-        self._unlink(row.position)
+        rules.policy.evicted(policy_state, rules.hints, row)
+        self._transaction.delete(self._prefix + QUEUE + row.position)
+        self._forget(row)
+        self._remove_records(row)
         self.state.evicted += 1
         return True
 

@@ -26,6 +26,7 @@ SMALLEST_LIMIT_BYTES: Final = 1 << 20
 _BYTES_A_SLOT: Final = 256
 _FEWEST_SLOTS: Final = 1 << 12
 _MOST_SLOTS: Final = 1 << 22
+_MOST_BYTES: Final = (1 << 63) - 1
 
 _UNITS: Final = {
     "": 1,
@@ -58,14 +59,14 @@ class Limits(NamedTuple):
     evicts: bool = True
 
     @property
-    def largest_entry_bytes(self) -> int | None:
+    def largest_entry_bytes(self) -> int:
         """What no entry may be larger than, as evicting everything would not make room for it."""
-        bounds = []
+        bounds = [_MOST_BYTES]
         if self.file_bytes is not None:
             bounds.append(self.file_bytes // 2)
         if self.own_bytes is not None:
             bounds.append(self.own_bytes)
-        return min(bounds, default=None)
+        return min(bounds)
 
 
 def size_in_bytes(size: int | str | None, name: str = "size_limit") -> int | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from typing import ClassVar, Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Final, Literal, Protocol, TypeVar
 
 from objcache.cache._shared import Hints
 from objcache.errors import FormatError, UnsupportedFormatError
@@ -20,7 +20,6 @@ from objcache.errors import FormatError, UnsupportedFormatError
 __all__ = [
     "POLICIES",
     "STATE_BYTES",
-    "Arrival",
     "Fifo",
     "Gate",
     "Lfu",
@@ -47,7 +46,7 @@ class Row(Protocol):
 
     @property
     def slot(self) -> int:
-        """Where the mark of its reads is."""
+        """32 bits of a hash of its key: where the mark of its reads is, and what a ghost keeps."""
 
     @property
     def flags(self) -> int:
@@ -88,6 +87,7 @@ _PROVEN: Final = 1
 _CREDIT: Final = 0b1110
 _MOST_CREDIT: Final = 7
 _READ: Final = 1
+_GHOST_HASH: Final = 0x7FFFFF
 
 
 class QueueState:
@@ -175,22 +175,6 @@ class QueueState:
         return state
 
 
-class Arrival(NamedTuple):
-    """An entry that is about to be appended to the queue.
-
-    Attributes:
-        row: its row; the flags do not count yet.
-        key_hash: 32 bits of a hash of its key.
-        cost_us: how long the value took to compute, if that is known.
-        replaced: the former row of the same key, of which `Policy.removed` was just told.
-    """
-
-    row: Row
-    key_hash: int
-    cost_us: int | None = None
-    replaced: Row | None = None
-
-
 class Policy:
     """What all policies do: keep the state up to date. One object serves all threads.
 
@@ -204,10 +188,24 @@ class Policy:
     mark_type: ClassVar[Literal["B", "I"]] = "B"
     reading: ClassVar[Reading] = Reading.NOTHING
 
-    def stored(self, state: QueueState, hints: Hints, arrival: Arrival) -> int:
-        """Note that a row is about to be appended, set its mark, and return its flags."""
+    def stored(
+        self,
+        state: QueueState,
+        hints: Hints,
+        row: Row,
+        cost_us: int | None = None,  # noqa: ARG002  # not every policy asks for it
+        replaced: Row | None = None,
+    ) -> int:
+        """Note that a row is about to be appended, set its mark, and return its flags.
+
+        Args:
+            state: of the queue; changed.
+            hints: changed.
+            row: the row; its flags do not count yet.
+            cost_us: how long the value took to compute, if that is known.
+            replaced: the former row of the same key, of which `removed` was just told.
+        """
         marks, mask, _ = hints
-        row, _, _, replaced = arrival
         marks[row.slot & mask] = 0 if replaced is None else marks[replaced.slot & mask]
         _add(state, row, 0)
         return 0
@@ -228,7 +226,7 @@ class Policy:
         """
         raise NotImplementedError
 
-    def evicted(self, state: QueueState, hints: Hints, row: Row, key_hash: int) -> None:
+    def evicted(self, state: QueueState, hints: Hints, row: Row) -> None:
         """Note that *row*, a victim, goes; `removed` is called after it."""
 
     def removed(self, state: QueueState, row: Row) -> None:
@@ -325,12 +323,19 @@ class Lru(_Window):
     mark_type = "I"
     reading = Reading.STAMP
 
-    def stored(self, state: QueueState, hints: Hints, arrival: Arrival) -> int:
+    def stored(
+        self,
+        state: QueueState,
+        hints: Hints,
+        row: Row,
+        cost_us: int | None = None,
+        replaced: Row | None = None,
+    ) -> int:
         """Note that a row is about to be appended, set its mark, and return its flags."""
-        flags = super().stored(state, hints, arrival)
+        flags = super().stored(state, hints, row, cost_us, replaced)
         # Reads stamp what they find in the first ghost: this policy has no other use for ghosts.
         now = hints.ghosts[0] = state.stored & 0xFFFFFFFF
-        hints.marks[arrival.row.slot & hints.mask] = now
+        hints.marks[row.slot & hints.mask] = now
         return flags
 
 
@@ -366,27 +371,37 @@ class Gate(Policy):
     # Flags of a row: bit 0 whether it was proven when stored, bits 1 to 3 its credit.
     # A ghost: bit 31 whether it was among the proven, bits 23 to 30 the tick, below the hash.
 
-    def stored(self, state: QueueState, hints: Hints, arrival: Arrival) -> int:
+    def stored(
+        self,
+        state: QueueState,
+        hints: Hints,
+        row: Row,
+        cost_us: int | None = None,
+        replaced: Row | None = None,
+    ) -> int:
         """Note that a row is about to be appended, set its mark, and return its flags."""
-        marks, mask, _ = hints
-        row, key_hash, cost_us, replaced = arrival
-        flags = self._credit(state, cost_us, row.size_bytes)
+        # Flat on purpose: bench/workloads/cache_set.py.
+        marks, mask, ghosts = hints
+        slot, size_bytes = row.slot, row.size_bytes
+        flags = 0 if cost_us is None else self._credit(state, cost_us, size_bytes)
         if replaced is None:
-            marks[row.slot & mask] = flags
-            proven = self._returned(state, hints, key_hash, row.size_bytes)
+            marks[slot & mask] = flags
+            ghost = ghosts[slot % len(ghosts)]
+            if ghost and (ghost ^ slot >> 9) & _GHOST_HASH == 0:
+                flags |= self._returned(state, hints, slot, size_bytes)
         else:
-            marks[row.slot & mask] = marks[replaced.slot & mask]
-            proven = not _on_probation(state, replaced, replaced.flags)
+            marks[slot & mask] = marks[replaced.slot & mask]
             if cost_us is None:
                 flags = replaced.flags & _CREDIT
-        flags |= proven
-        _add(state, row, flags)
+            flags |= not _on_probation(state, replaced, replaced.flags)
+        state.stored += 1
+        state.held_bytes += size_bytes
+        if not flags & _PROVEN and row.position > state.gate:
+            state.probation_bytes += size_bytes
         return flags
 
-    def _credit(self, state: QueueState, cost_us: int | None, size_bytes: int) -> int:
+    def _credit(self, state: QueueState, cost_us: int, size_bytes: int) -> int:
         """Return the flags that say what computing the entry again would cost."""
-        if cost_us is None:
-            return 0
         cost = cost_us / max(size_bytes, 1)
         state.costs_seen = min(state.costs_seen + 1, 1000)
         state.mean_cost += (cost - state.mean_cost) / state.costs_seen
@@ -394,13 +409,11 @@ class Gate(Policy):
             return 0
         return int(min(cost / (2 * state.mean_cost), _MOST_CREDIT)) << 1
 
-    def _returned(self, state: QueueState, hints: Hints, key_hash: int, size_bytes: int) -> bool:
-        """Take the ghost of the key and learn from it; return whether the key is proven."""
+    def _returned(self, state: QueueState, hints: Hints, slot: int, size_bytes: int) -> bool:
+        """Take the ghost of a key and learn from it; return whether the key is proven."""
         ghosts = hints.ghosts
-        number = key_hash % len(ghosts)
+        number = slot % len(ghosts)
         ghost = ghosts[number]
-        if not ghost or ghost & 0x7FFFFF != key_hash >> 9 & 0x7FFFFF:
-            return False
         ghosts[number] = 0
         side = ghost >> 31
         age = (state.ticks[side] - (ghost >> 23)) & 0xFF
@@ -453,7 +466,7 @@ class Gate(Policy):
             row = line.at(_FRONT)
         return row, row is not None and row.position > state.gate
 
-    def evicted(self, state: QueueState, hints: Hints, row: Row, key_hash: int) -> None:
+    def evicted(self, state: QueueState, hints: Hints, row: Row) -> None:
         """Leave a ghost of the key."""
         side = 0 if _on_probation(state, row, row.flags) else 1
         gone_bytes = state.gone_bytes[side] + row.size_bytes
@@ -462,8 +475,8 @@ class Gate(Policy):
             state.ticks[side] = tick & 0xFF
             gone_bytes = 0
         state.gone_bytes[side] = gone_bytes
-        ghost = side << 31 | state.ticks[side] << 23 | key_hash >> 9 & 0x7FFFFF
-        hints.ghosts[key_hash % len(hints.ghosts)] = ghost
+        ghost = side << 31 | state.ticks[side] << 23 | row.slot >> 9 & _GHOST_HASH
+        hints.ghosts[row.slot % len(hints.ghosts)] = ghost
 
 
 POLICIES: Final[dict[str, Policy]] = {

@@ -6,7 +6,8 @@ and what goes first (the policy does).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from objcache.cache._layout import (
     DEADLINES,
@@ -22,7 +23,7 @@ from objcache.cache._layout import (
     tag_prefix,
     unpack_row,
 )
-from objcache.cache._policy import Arrival, QueueState
+from objcache.cache._policy import QueueState
 from objcache.cache._rules import Rules
 from objcache.engine import Transaction
 from objcache.errors import FormatError
@@ -37,11 +38,33 @@ from objcache.store.side import names_side_file, put_record, remove_record
 if TYPE_CHECKING:
     from objcache.cache._tracking import Tracked
 
-__all__ = ["Rows"]
+__all__ = ["Incoming", "Rows"]
 
 _EXPIRED_A_WRITE: Final = 8
 _OVER_A_WRITE: Final = 64
 _LOOKS_EACH: Final = 8
+
+
+class Incoming(NamedTuple):
+    """An entry on its way into a cache.
+
+    Attributes:
+        located: its engine key.
+        record: its record.
+        position: where it will stand in the queue.
+        slot: where the mark of its reads is.
+        size_bytes: what it takes on disk.
+        deadline_us: when it is over, microseconds since the epoch.
+        tags: its tags.
+    """
+
+    located: bytes
+    record: bytes | bytearray
+    position: bytes
+    slot: int
+    size_bytes: int
+    deadline_us: int | None
+    tags: tuple[str, ...]
 
 
 class Rows:
@@ -50,7 +73,7 @@ class Rows:
     Args:
         transaction: the write transaction.
         rules: what the cache goes by.
-        now_us: microseconds since the epoch.
+        now_us: returns microseconds since the epoch.
     """
 
     __slots__ = (
@@ -58,7 +81,7 @@ class Rows:
         *("_over_left", "state"),
     )
 
-    def __init__(self, transaction: Transaction, rules: Rules, now_us: int) -> None:
+    def __init__(self, transaction: Transaction, rules: Rules, now_us: Callable[[], int]) -> None:
         self._transaction = transaction
         self._rules = rules
         self._now_us = now_us
@@ -87,54 +110,42 @@ class Rows:
 
     # -- one entry ---------------------------------------------------------------------------
 
-    def store(
-        self,
-        located: bytes,
-        record: bytes | bytearray,
-        position: bytes,
-        size_bytes: int,
-        *,
-        deadline_us: int | None = None,
-        tags: tuple[str, ...] = (),
-        cost_us: int | None = None,
-    ) -> None:
-        """Write the *record* of an entry at *located*, in the place of any other.
+    def store(self, entry: Incoming, cost_us: int | None = None) -> None:
+        """Write the record of an *entry*, in the place of any other.
 
         Args:
-            located: its engine key.
-            record: its record.
-            position: where it stands in the queue.
-            size_bytes: what it takes on disk.
-            deadline_us: when it is over.
-            tags: its tags.
+            entry: what to write.
             cost_us: what it took to compute.
         """
-        old = self._transaction.get(located)
+        # Flat on purpose: bench/workloads/cache_set.py.
+        located, record, position, slot, size_bytes, deadline_us, tags = entry
+        transaction = self._transaction
         replaced = None
-        if old is None:
+        side = self._rules.side
+        aside = side.flag[0] or names_side_file(record)
+        if not aside and transaction.put(located, record, overwrite=False):
             self.state.rows += 1
         else:
-            replaced = self._unlink_record(located, old, replaced=True)
-            self.state.removed += replaced is not None
-        row = Row(
-            position,
-            size_bytes,
-            slot_of(located),
-            0,
-            deadline_us,
-            tags,
-            located[len(self._prefix) :],
-            (),
-        )
-        self._put(located, record)
-        self._append(self._admitted(row, located, cost_us, replaced))
+            old = transaction.get(located)
+            if old is None:
+                self.state.rows += 1
+            else:
+                replaced = self._unlink_record(located, old, replaced=True)
+                self.state.removed += replaced is not None
+            if aside:
+                put_record(side, transaction, located, record)
+            else:
+                transaction.put(located, record)
+        own = located[len(self._prefix) :]
+        row = Row(position, size_bytes, slot, 0, deadline_us, tags, own, ())
+        self._append(row, cost_us, replaced)
 
     def track(self, position: bytes, tracked: Tracked, size_bytes: int) -> None:
         """Take records of other mappings for an entry at *position*: they go when it goes."""
         owned = tracked.owned
         slot = slot_of(owned[0].located)
         row = Row(position, size_bytes, slot, 0, tracked.deadline_us, tracked.tags, b"", owned)
-        self._append(self._admitted(row, owned[0].located, tracked.cost_us, None))
+        self._append(row, tracked.cost_us, None)
 
     def record_at(self, located: bytes) -> bytes | None:
         """Return the record at *located*."""
@@ -160,14 +171,6 @@ class Rows:
         """Forget the entry at *position*, whose records others remove."""
         self.state.removed += self._unlink(position, replaced=True) is not None
 
-    def _admitted(self, row: Row, located: bytes, cost_us: int | None, replaced: Row | None) -> Row:
-        """Return the *row* that is about to be appended, with what the policy notes of it."""
-        rules = self._rules
-        flags = rules.policy.stored(
-            self._policy_state, rules.hints, Arrival(row, slot_of(located), cost_us, replaced)
-        )
-        return row if flags == row.flags else row._replace(flags=flags)
-
     def _put(self, located: bytes, record: bytes | bytearray) -> None:
         side = self._rules.side
         if side.flag[0] or names_side_file(record):
@@ -175,8 +178,13 @@ class Rows:
         else:
             self._transaction.put(located, record)
 
-    def _append(self, row: Row) -> None:
-        put, prefix, state = self._transaction.put, self._prefix, self.state
+    def _append(self, row: Row, cost_us: int | None, replaced: Row | None) -> None:
+        """Append *row*, whose flags do not count yet, in the place of the *replaced* one."""
+        rules, prefix, state = self._rules, self._prefix, self.state
+        flags = rules.policy.stored(self._policy_state, rules.hints, row, cost_us, replaced)
+        if flags != row.flags:
+            row = row._replace(flags=flags)
+        put = self._transaction.put
         position = self._newest = row.position
         packed = pack_row(row)
         if not put(prefix + QUEUE + position, packed, overwrite=False):
@@ -189,7 +197,8 @@ class Rows:
             state.rows += 1
         for tag in row.tags:
             put(tag_key(prefix, tag, position), b"")
-        state.rows += 1 + len(row.tags)
+            state.rows += 1
+        state.rows += 1
         state.entries += 1
         state.stored += 1
         state.size_bytes += row.size_bytes
@@ -212,35 +221,36 @@ class Rows:
 
     def _unlink(self, position: bytes, *, replaced: bool = False) -> Row | None:
         """Remove the row at *position* with its index rows, and its records unless *replaced*."""
-        prefix = self._prefix
-        packed = self._transaction.pop(prefix + QUEUE + position)
+        packed = self._transaction.pop(self._prefix + QUEUE + position)
         if packed is None:
             return None
         row = unpack_row(position, packed)
-        self._rules.policy.removed(self._policy_state, row)
-        delete, state = self._transaction.delete, self.state
-        rows = 1 + len(row.tags)
-        if row.deadline_us is not None:
-            delete(deadline_key(prefix, row.deadline_us, position))
-            state.deadlines -= 1
-            rows += 1
-        for tag in row.tags:
-            delete(tag_key(prefix, tag, position))
+        self._forget(row)
         if not replaced:
-            if row.located:
-                rows += remove_record(self._rules.side, self._transaction, prefix + row.located)
-            for owned in row.owned:
-                remove_owned(
-                    self._rules.side,
-                    self._transaction,
-                    owned.located,
-                    owned.prefix_bytes,
-                    many=owned.many,
-                )
-        state.rows -= rows
+            self._remove_records(row)
+        return row
+
+    def _forget(self, row: Row) -> None:
+        """Remove the index rows of *row*, which is not in the queue any more, and count it out."""
+        self._rules.policy.removed(self._policy_state, row)
+        state = self.state
+        if row.deadline_us is not None:
+            self._transaction.delete(deadline_key(self._prefix, row.deadline_us, row.position))
+            state.deadlines -= 1
+            state.rows -= 1
+        for tag in row.tags:
+            self._transaction.delete(tag_key(self._prefix, tag, row.position))
+            state.rows -= 1
+        state.rows -= 1
         state.entries -= 1
         state.size_bytes -= row.size_bytes
-        return row
+
+    def _remove_records(self, row: Row) -> None:
+        side, transaction = self._rules.side, self._transaction
+        if row.located:
+            self.state.rows -= remove_record(side, transaction, self._prefix + row.located)
+        for owned in row.owned:
+            remove_owned(side, transaction, owned.located, owned.prefix_bytes, many=owned.many)
 
     # -- many entries ------------------------------------------------------------------------
 
@@ -264,13 +274,14 @@ class Rows:
         """Remove up to *most* entries whose deadline has come; return how many there were."""
         first = self._prefix + DEADLINES
         cursor = self._transaction.cursor()
+        now_us = self._now_us()
         removed = 0
         while removed < most and cursor.set_range(first):
             key = cursor.key()
             if not key.startswith(first):
                 break
             moment = key[len(first) : -POSITION_BYTES]
-            if MOMENT.unpack(moment)[0] > self._now_us:
+            if MOMENT.unpack(moment)[0] > now_us:
                 break
             if self._unlink(key[-POSITION_BYTES:]) is None:
                 self._transaction.delete(key)  # of no entry: `check` tells
@@ -282,6 +293,7 @@ class Rows:
         """Remove up to *most* entries with *tag*; return how many there were, and how many live."""
         first = tag_prefix(self._prefix, tag)
         cursor = self._transaction.cursor()
+        now_us = self._now_us()
         seen = live = 0
         while seen < most and cursor.set_range(first):
             key = cursor.key()
@@ -292,7 +304,7 @@ class Rows:
             seen += 1
             if row is None:
                 self._transaction.delete(key)  # of no entry: `check` tells
-            elif row.deadline_us is None or row.deadline_us > self._now_us:
+            elif row.deadline_us is None or row.deadline_us > now_us:
                 live += 1
             else:
                 self.state.expired += 1

@@ -45,17 +45,19 @@ class Kept:
         state: what it says.
         policy_state: what it says to the policy.
         over_left: whether rows of generations that are over were left behind.
+        quiet_writes: how many small writes need not look how full the file is: there is room.
 
     Concurrency: within a write transaction only, of which a process has one.
     """
 
-    __slots__ = ("over_left", "packed", "policy_state", "state")
+    __slots__ = ("over_left", "packed", "policy_state", "quiet_writes", "state")
 
     def __init__(self) -> None:
         self.packed = b""
         self.state: State | None = None
         self.policy_state: QueueState | None = None
         self.over_left = True
+        self.quiet_writes = 0
 
 
 class Rules(NamedTuple):
@@ -67,6 +69,7 @@ class Rules(NamedTuple):
         prefix: what all rows of the generation begin with.
         registered: the row of the file that says that the generation is the present one.
         limits: what it may hold.
+        largest_bytes: what no entry may be larger than.
         policy: what goes first.
         hints: marks of reads, and what was evicted.
         reserve_bytes: how much of the file is kept for pages that cannot be used again yet.
@@ -80,6 +83,7 @@ class Rules(NamedTuple):
     prefix: bytes
     registered: tuple[bytes, bytes]
     limits: Limits
+    largest_bytes: int
     policy: Policy
     hints: Hints
     reserve_bytes: int

@@ -9,13 +9,16 @@ import os
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from objcache.cache._layout import place_of
 from objcache.cache._ledger import Ledger
 from objcache.cache._limits import checked_seconds
 from objcache.cache._ordered import CacheView
+from objcache.cache._rows import Incoming
 from objcache.cache._rules import Rules, size_on_disk
 from objcache.engine import Session, Transaction
 from objcache.engine.stats import stats_of
 from objcache.errors import StoreBusyError, StoreFullError
+from objcache.keys import engine_key
 from objcache.protocols import MISSING, Missing
 from objcache.store.generations import (
     begin_generation,
@@ -37,6 +40,8 @@ _GENTLE: Final = 8
 _BATCH: Final = 1000
 _FEW: Final = 8
 _LEAST_BYTES: Final = 1 << 14
+# What a change writes beside a record: pages of the queue, and of what is evicted.
+_INDEX_BYTES: Final = 1 << 14
 _LAST_US: Final = (1 << 63) - 1
 # Two checkpoints of the default interval, in which every process lets its pages go.
 _TURN_S: Final = 0.02
@@ -114,7 +119,12 @@ class CacheSteps(CacheView[K, V]):
                 self._mend_time()
                 return step()
 
-        return run() if self._session.in_transaction else self._having_room(run, 0)
+        if self._session.in_transaction:
+            return run()
+        try:
+            return run()
+        except StoreFullError as error:
+            return self._having_room(run, 0, error)
 
     def _change(
         self,
@@ -141,36 +151,75 @@ class CacheSteps(CacheView[K, V]):
             ledger.finish()
             return result
 
-        if self._session.in_transaction:
+        session = self._session
+        if session.in_transaction:
             # What is refused half way must not stay in a block that goes on.
-            with self._session.transaction():
-                return self._session.write(write)
-        return self._having_room(
-            lambda: self._session.write(write, brief=True, wanted_bytes=wanted_bytes), wanted_bytes
-        )
-
-    def _discarding(self, record: bytes | bytearray, change: Callable[[], object]) -> None:
-        """Do *change*, which writes *record*; unlink its side file if that fails."""
+            with session.transaction():
+                return session.write(write)
+        taken_bytes = wanted_bytes + _INDEX_BYTES
         try:
-            change()
-        except BaseException:
+            return session.write(write, brief=True, wanted_bytes=taken_bytes)
+        except StoreFullError as error:
+            return self._having_room(
+                lambda: session.write(write, brief=True, wanted_bytes=taken_bytes),
+                wanted_bytes,
+                error,
+            )
+
+    def _admit(self, key: K, value: V, deadline_us: int | None, tags: tuple[str, ...]) -> None:
+        # Flat on purpose, as `_retried`: bench/workloads/cache_set.py.
+        created_us = self._moment_us(self._mend_time())
+        while True:
+            if self._epoch[1] != self._known_epoch:
+                self._refresh()
+            rules = self._rules
+            entry = self._incoming(rules, key, value, deadline_us, tags, created_us)
+            try:
+                self._change(rules, lambda ledger: ledger.admit(entry), entry.size_bytes)  # noqa: B023  # run at once
+            except _OverError:
+                self._session.environment.side.discard(side_file_of(entry.record))
+                self._known_epoch = -1
+            except BaseException:
+                self._session.environment.side.discard(side_file_of(entry.record))
+                raise
+            else:
+                return
+
+    def _incoming(
+        self,
+        rules: Rules,
+        key: K,
+        value: V,
+        deadline_us: int | None,
+        tags: tuple[str, ...],
+        created_us: int,
+    ) -> Incoming:
+        """Return the entry of *key*, encoded.
+
+        Raises:
+            EncodeError, KeyEncodingError: it cannot be.
+            StoreFullError: it is too large for the cache.
+        """
+        located, full_key = engine_key(rules.prefix, key)
+        record = self._records.encode(located, full_key, value, deadline_us, tags, None, created_us)
+        size_bytes = size_on_disk(located, record)
+        position, slot = place_of(located, created_us)
+        if size_bytes > rules.largest_bytes:
             self._session.environment.side.discard(side_file_of(record))
-            raise
+            self._check_size(size_bytes)
+        return Incoming(located, record, position, slot, size_bytes, deadline_us, tags)
 
     def _ledger(self, transaction: Transaction, rules: Rules) -> Ledger:
         key, value = rules.registered
         if transaction.get(key) != value:
             raise _OverError
-        return Ledger(transaction, rules, self._now_us())
+        return Ledger(transaction, rules, self._now_us)
 
-    def _having_room(self, write: Callable[[], T], wanted_bytes: int) -> T:
-        """Return what *write* did; where the file is full, make room and run it again."""
-        try:
-            return write()
-        except StoreFullError as error:
-            limits = self._rules.limits
-            if limits.file_bytes is None or not limits.evicts or error.bound == _LARGEST:
-                raise
+    def _having_room(self, write: Callable[[], T], wanted_bytes: int, full: StoreFullError) -> T:
+        """Make room in a file that was found *full*, and return what *write* did then."""
+        limits = self._rules.limits
+        if limits.file_bytes is None or not limits.evicts or full.bound == _LARGEST:
+            raise full
         lock = self._session.environment.file_lock(_LOCK)
         try:
             self._take_turn(lock)
@@ -260,27 +309,22 @@ class CacheSteps(CacheView[K, V]):
 
     # -- sizes -------------------------------------------------------------------------------
 
-    def _checked_size(self, located: bytes, record: bytes | bytearray) -> int:
-        size_bytes = size_on_disk(located, record)
-        self._discarding(record, lambda: self._check_size(size_bytes))
-        return size_bytes
-
     def _check_size(self, size_bytes: int) -> None:
-        largest = self._rules.limits.largest_entry_bytes
-        if largest is not None and size_bytes > largest:
+        largest = self._rules.largest_bytes
+        if size_bytes > largest:
             raise StoreFullError(self._session.directory, largest, size_bytes, _LARGEST)
 
     # -- time --------------------------------------------------------------------------------
 
-    def _mend_time(self) -> None:
-        """Remove what was over before the clock was set back, and believe the clock from now on.
+    def _mend_time(self) -> int:
+        """Remove what was over before the clock was set back; return the time, microseconds.
 
         Else an entry that was over would be back, or time would stand still for long.
         """
         latest = self._latest
         now_us = int(self._clock.now() * _MICROSECONDS)
         if latest[0] - now_us <= _STANDSTILL_US or self._session.readonly:
-            return
+            return now_us
         count = _BATCH
         while count >= _BATCH:
             self._settle()
@@ -291,10 +335,11 @@ class CacheSteps(CacheView[K, V]):
             except _OverError:
                 self._known_epoch = -1
         latest[0] = max(now_us, 0)
+        return now_us
 
-    def _moment_us(self) -> int:
+    def _moment_us(self, now_us: int) -> int:
         """Return when an entry is stored: now, and behind all that this object has stored."""
-        self._last_us = moment = max(int(self._clock.now() * _MICROSECONDS), self._last_us + 1)
+        self._last_us = moment = max(now_us, self._last_us + 1)
         return moment
 
     def _deadline_us(self, expire: float | Missing | None) -> int | None:

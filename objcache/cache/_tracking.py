@@ -56,8 +56,9 @@ class Tracker:
 
     def position(self) -> bytes:
         """Return a new position: behind all others, to be given to `track`."""
-        moment = MOMENT.pack(self._cache._moment_us())  # noqa: SLF001  # the other half of one class
-        return moment + os.urandom(_TIE_BYTES)
+        cache = self._cache  # the other half of one class
+        moment_us = cache._moment_us(cache._mend_time())  # noqa: SLF001
+        return MOMENT.pack(moment_us) + os.urandom(_TIE_BYTES)
 
     @staticmethod
     def size_of(located: bytes, record: bytes | bytearray) -> int:

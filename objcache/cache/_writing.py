@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Final, TypeVar
 
-from objcache.cache._layout import position_at
 from objcache.cache._ledger import Ledger
 from objcache.cache._ranges import UNREADABLE
-from objcache.cache._rules import Rules
+from objcache.cache._rows import Incoming
+from objcache.cache._rules import Rules, size_on_disk
 from objcache.cache._steps import CacheSteps
 from objcache.engine import Transaction
+from objcache.errors import StoreFullError
 from objcache.keys import engine_key
 from objcache.protocols import MISSING, Missing
 from objcache.store.generations import begin_generation
@@ -67,26 +68,7 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
             cache; evictions take part in it.
         """
         tags = tags_of(tag) if tag is not None else ()
-        deadline_us = self._deadline_us(expire)
-        created_us = self._moment_us()
-
-        def write(rules: Rules) -> None:
-            located, full_key = engine_key(rules.prefix, key)
-            record = self._records.encode(
-                located, full_key, value, deadline_us, tags, created_us=created_us
-            )
-            size_bytes = self._checked_size(located, record)
-            position = position_at(located, created_us)
-
-            def store(ledger: Ledger) -> None:
-                ledger.store(
-                    located, record, position, size_bytes, deadline_us=deadline_us, tags=tags
-                )
-                ledger.make_room(size_bytes)
-
-            self._discarding(record, lambda: self._change(rules, store, size_bytes))
-
-        self._retried(write)
+        self._admit(key, value, self._deadline_us(expire), tags)
 
     def __setitem__(self, key: K, value: V) -> None:
         """Store *value* under *key*; see `set`."""
@@ -135,7 +117,7 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
             except UNREADABLE as error:
                 self._tell(key, error)
                 return False
-            self._checked_size(located, fresh)
+            self._check_size(size_on_disk(located, fresh))
             self._change(
                 rules, lambda ledger: ledger.redate(located, record, fresh, deadline_us), 0
             )
@@ -239,36 +221,27 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
         pairs = list(entries.items() if isinstance(entries, Mapping) else entries)
         tags = tags_of(tag)
         deadline_us = self._deadline_us(expire)
-        created = [self._moment_us() for _ in pairs]
 
-        def store(
-            ledger: Ledger, encoded: list[tuple[bytes, bytes | bytearray, bytes, int]]
-        ) -> None:
-            for located, record, position, size_bytes in encoded:
-                ledger.store(
-                    located, record, position, size_bytes, deadline_us=deadline_us, tags=tags
-                )
-                ledger.make_room(size_bytes)
+        def admit(ledger: Ledger, entries: list[Incoming]) -> None:
+            for entry in entries:
+                ledger.admit(entry)
 
         def write(rules: Rules) -> None:
-            encoded: list[tuple[bytes, bytes | bytearray, bytes, int]] = []
+            entries: list[Incoming] = []
             try:
                 for (key, value), created_us in zip(pairs, created, strict=True):
-                    located, full_key = engine_key(rules.prefix, key)
-                    record = self._records.encode(
-                        located, full_key, value, deadline_us, tags, created_us=created_us
-                    )
-                    size_bytes = self._checked_size(located, record)
-                    encoded.append((located, record, position_at(located, created_us), size_bytes))
-                total_bytes = sum(size_bytes for *_, size_bytes in encoded)
+                    entries.append(self._incoming(rules, key, value, deadline_us, tags, created_us))
+                total_bytes = sum(entry.size_bytes for entry in entries)
                 self._check_size(total_bytes)
-                self._change(rules, lambda ledger: store(ledger, encoded), total_bytes)
+                self._change(rules, lambda ledger: admit(ledger, entries), total_bytes)
             except BaseException:
-                for _, record, *_ in encoded:
-                    self._session.environment.side.discard(side_file_of(record))
+                for entry in entries:
+                    self._session.environment.side.discard(side_file_of(entry.record))
                 raise
 
         if pairs:
+            now_us = self._mend_time()
+            created = [self._moment_us(now_us) for _ in pairs]
             self._retried(write)
 
     def update(self, other: Any = (), /, **named: V) -> None:
@@ -320,29 +293,16 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
             begin_generation(transaction, self._names)
 
         try:
-            self._having_room(lambda: self._session.write(begin), 0)
+            try:
+                self._session.write(begin)
+            except StoreFullError as error:
+                self._having_room(lambda: self._session.write(begin), 0, error)
         finally:
             # A: is about to begin one     B: is done, says so     C: looks, sees B's, is content
             # A: has begun one             C: would not look again if B had taken A's word away
             if epoch[1] == soon:
                 epoch[1] = _another(odd=False)
         self._settle()
-
-    def _set_until(self, key: K, value: V, deadline_us: int | None, tags: tuple[str, ...]) -> None:
-        rules = self._rules
-        located, full_key = engine_key(rules.prefix, key)
-        created_us = self._moment_us()
-        record = self._records.encode(
-            located, full_key, value, deadline_us, tags, created_us=created_us
-        )
-        size_bytes = self._checked_size(located, record)
-        position = position_at(located, created_us)
-
-        def store(ledger: Ledger) -> None:
-            ledger.store(located, record, position, size_bytes, deadline_us=deadline_us, tags=tags)
-            ledger.make_room(size_bytes)
-
-        self._discarding(record, lambda: self._change(rules, store, size_bytes))
 
 
 def tags_of(tag: Tags) -> tuple[str, ...]:

@@ -51,8 +51,9 @@ _COMMIT_BYTES: Final = 1 << 14
 _EARLY_BYTES: Final = 64 << 20
 _WAIT_BYTES: Final = 4 * _EARLY_BYTES
 # Of a small map: pages that wait for a checkpoint must leave room for others.
-_EARLY_PART: Final = 32
 _WAIT_PART: Final = 16
+_MORE_WAIT_BYTES: Final = 1 << 17
+_PATIENCE_S: Final = 0.1
 
 
 class Checkpoints:
@@ -102,8 +103,10 @@ class Checkpoints:
         self._settled = threading.Condition()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._early_bytes = min(_EARLY_BYTES, options.map_bytes // _EARLY_PART)
-        self._wait_bytes = min(_WAIT_BYTES, options.map_bytes // _WAIT_PART)
+        part_bytes = options.map_bytes // _WAIT_PART
+        wait_bytes = part_bytes + min(part_bytes, _MORE_WAIT_BYTES)
+        self._early_bytes = min(_EARLY_BYTES, wait_bytes // 2)
+        self._wait_bytes = min(_WAIT_BYTES, wait_bytes)
         self._closed = self._flushing = False
         self._unsynced_bytes = self._flushed_bytes = 0
         self.pin: Transaction | None = None
@@ -120,8 +123,11 @@ class Checkpoints:
         """
         environment = self._environment
         while True:
-            if self.pin is None or self._unsynced_bytes > self._wait_bytes:
+            if self.pin is None:
                 self.make()
+                continue
+            if self._unsynced_bytes > self._wait_bytes:
+                self._wait_for_another()
                 continue
             transaction = environment.begin_plain()
             if self._is_pinned():  # begin may have enlarged the map, which ends the pin
@@ -134,6 +140,21 @@ class Checkpoints:
         elif self._unsynced_bytes > self._early_bytes:
             self._wake.set()
         return transaction
+
+    def _wait_for_another(self) -> None:
+        """Wait until another checkpoint has begun: the thread's, which is flushed meanwhile.
+
+        Pages that cannot be used yet are those of the one that is flushed, and those since.
+        """
+        if self._thread is not None:
+            self._wake.set()
+            with self._settled:
+                self._settled.wait_for(self._has_another_begun, _PATIENCE_S)
+        if not self._has_another_begun() or self.pin is None:
+            self.make()
+
+    def _has_another_begun(self) -> bool:
+        return self._unsynced_bytes <= self._wait_bytes
 
     def _is_pinned(self) -> bool:
         return self.pin is not None
@@ -209,6 +230,7 @@ class Checkpoints:
             self._unsynced_bytes = 0
         finally:
             standing.abort()
+        self.tell()
         return fresh, metas
 
     def _metas_of(self, transaction_id: int) -> tuple[bytes, bytes]:

@@ -728,7 +728,7 @@ def test_positions_that_fall_together(cache, monkeypatch):
     """Two keys whose positions are the same leave one entry, and sound indexes."""
     monkeypatch.setattr("objcache.cache._layout.adler32", lambda _: 0)
     monkeypatch.setattr("objcache.cache._layout.crc32", lambda _: 0)
-    monkeypatch.setattr(type(cache), "_moment_us", lambda _: 5)
+    monkeypatch.setattr(type(cache), "_moment_us", lambda *_: 5)
     cache.set("a", 1, tag="t")
     cache.set("b", 2, expire=5)
 

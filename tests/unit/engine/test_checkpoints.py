@@ -211,6 +211,44 @@ def test_writers_wait_when_there_is_too_much(open_store, boot, monkeypatch):
     assert first < store.durable_up_to
 
 
+def test_writers_go_on_while_the_checkpoint_they_waited_for_is_flushed(
+    open_store, boot, monkeypatch
+):
+    """The thread begins it; the writer waits for the beginning, not for the disk."""
+    begins, flushed = threading.Event(), threading.Event()
+    metas_of, note = _checkpoints.Checkpoints._metas_of, _checkpoints.Checkpoints._note
+    writer = threading.get_ident()
+
+    def begun(self, transaction_id):
+        if threading.get_ident() != writer:
+            begins.set()
+        return metas_of(self, transaction_id)
+
+    def slow_note(self, *arguments):
+        assert threading.get_ident() == writer or flushed.wait(30)
+        note(self, *arguments)
+
+    monkeypatch.setattr(_checkpoints, "_PATIENCE_S", 30)
+    options = {"durability": "checkpoint", "checkpoint_interval": NEVER}
+    store = open_store(map_size_bytes=16 << 20, **options)
+    store["first"] = 1
+    checkpoints = store._session.environment.durability.checkpoints
+    checkpoints._early_bytes = checkpoints._wait_bytes
+    monkeypatch.setattr(_checkpoints.Checkpoints, "_metas_of", begun)
+    monkeypatch.setattr(_checkpoints.Checkpoints, "_note", slow_note)
+    first = store.durable_up_to
+    number = 0
+    while not begins.is_set():
+        store[number] = b"x" * (1 << 16)
+        number += 1
+    store["while it is flushed"] = 1
+    assert first == store.durable_up_to
+    flushed.set()
+    store.sync()
+
+    assert first < store.durable_up_to
+
+
 def test_sync_in_ones_own_transaction_is_refused(store):
     """It could not end; the transaction goes on."""
     with store.transaction() as transaction:
