@@ -137,6 +137,14 @@ TARGETS: Final = (
         "set of a cache, `objcache-cache-process`: times the store",
     ),
     Target(
+        "cache_set_new",
+        "objcache-cache-process",
+        "objcache-process",
+        True,
+        1.4,
+        "set of a cache, new keys, `objcache-cache-process`: times the store",
+    ),
+    Target(
         "cache_set",
         "diskcache",
         "objcache-cache-checkpoint",
