@@ -43,7 +43,9 @@ class CacheSetNew(Mapped):
 
     def time(self, handle: Handle, indexes: Sequence[int]) -> list[int]:
         """Time one write for each index."""
-        return time_pairs(handle.put, [(ABSENT_KEYS[index], NEW_VALUES[index]) for index in indexes])
+        return time_pairs(
+            handle.put, [(ABSENT_KEYS[index], NEW_VALUES[index]) for index in indexes]
+        )
 
     def restore(self, handle: Handle, indexes: Sequence[int]) -> None:
         """Remove what was stored."""

@@ -42,7 +42,6 @@ __all__ = ["Incoming", "Rows"]
 
 _EXPIRED_A_WRITE: Final = 8
 _OVER_A_WRITE: Final = 64
-_LOOKS_EACH: Final = 8
 
 
 class Incoming(NamedTuple):
@@ -316,8 +315,3 @@ class Rows:
         dropped = drop_rows(self._rules.side, self._transaction, most)
         self._over_left = self._rules.kept.over_left = dropped >= most
         return dropped
-
-    def drop_some_over(self) -> None:
-        """Remove rows of generations that are over: at each eighth write, until there are none."""
-        if self._rules.kept.over_left or not self.state.stored % _LOOKS_EACH:
-            self.drop_over()

@@ -37,6 +37,7 @@ T = TypeVar("T")
 _MICROSECONDS: Final = 1_000_000
 _ATTEMPTS: Final = 16
 _GENTLE: Final = 8
+_LOOKS_MASK: Final = 7
 _BATCH: Final = 1000
 _FEW: Final = 8
 _LEAST_BYTES: Final = 1 << 14
@@ -144,9 +145,12 @@ class CacheSteps(CacheView[K, V]):
         # May be run by another thread, and again if the transaction of several has failed.
         def write(transaction: Transaction) -> T:
             ledger = self._ledger(transaction, rules)
-            if expires and ledger.state.deadlines:
+            state = ledger.state
+            if expires and state.deadlines:
                 ledger.expire()
-            ledger.drop_some_over()
+            # Rows of generations that are over: at each eighth write, until there are none.
+            if rules.kept.over_left or not state.stored & _LOOKS_MASK:
+                ledger.drop_over()
             result = step(ledger)
             ledger.finish()
             return result

@@ -68,7 +68,8 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
             cache; evictions take part in it.
         """
         tags = tags_of(tag) if tag is not None else ()
-        self._admit(key, value, self._deadline_us(expire), tags)
+        never = expire is None or (expire is MISSING and self._expire_s is None)
+        self._admit(key, value, None if never else self._deadline_us(expire), tags)
 
     def __setitem__(self, key: K, value: V) -> None:
         """Store *value* under *key*; see `set`."""
