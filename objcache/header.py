@@ -4,8 +4,7 @@ Knows: the layout of the bytes before the payload. Must not know: what the paylo
 or whether it is authentic.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed: NamedTuple would compile each (bench/workloads/import_time.py).
 import struct
 from typing import Final, NamedTuple
 

@@ -6,8 +6,7 @@ when checkpoints are made.
 docs/design/format.md draws the slot; docs/design/durability.md says why two are enough.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed: NamedTuple would compile each (bench/workloads/import_time.py).
 import os
 import struct
 from typing import Final, NamedTuple

@@ -3,8 +3,7 @@
 Knows: the flags. Must not know: who uses the file.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed: NamedTuple would compile each (bench/workloads/import_time.py).
 import os
 from typing import Final, NamedTuple
 

@@ -3,8 +3,7 @@
 Knows: the engine's limit and how the sections of a store are laid out. Must not know: the engine.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed: NamedTuple would compile each (bench/workloads/import_time.py).
 from typing import Any, Final, NamedTuple, NewType
 
 from blake3 import blake3

@@ -3,8 +3,7 @@
 Knows: the layout of docs/design/format.md. Must not know: how values become bytes.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed: NamedTuple would compile each (bench/workloads/import_time.py).
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -26,6 +25,17 @@ ASIDE_BUFFERS_BYTES: Final = 1 << 18
 ASIDE_PAYLOAD_BYTES: Final = 1 << 20
 
 
+class _Given(NamedTuple):
+    """One value on its way into a record."""
+
+    engine_key: bytes
+    codec: tuple[int, int]
+    fields: tuple[int, bytes]
+    payload: bytes
+    buffers: Sequence[memoryview]
+    parts: dict[str, Any]
+
+
 class Assembly:
     """Puts records together for one store.
 
@@ -40,7 +50,7 @@ class Assembly:
     __slots__ = ("_aside_bytes", "_compression", "_signer")
 
     def __init__(
-        self, signer: Signer, compression: Compression | None, aside_bytes: tuple[int, int]
+        self, signer: Signer, compression: "Compression | None", aside_bytes: tuple[int, int]
     ) -> None:
         self._signer = signer
         self._compression = compression
@@ -120,17 +130,6 @@ class Assembly:
         return self._signed(given, map(digest, files.view(name, places)), name)
 
 
-class _Given(NamedTuple):
-    """One value on its way into a record."""
-
-    engine_key: bytes
-    codec: tuple[int, int]
-    fields: tuple[int, bytes]
-    payload: bytes
-    buffers: Sequence[memoryview]
-    parts: dict[str, Any]
-
-
 def _head(given: _Given, digests: Iterable[bytes], name: bytes = b"") -> tuple[int, bytes]:
     """Return the flags of the record, and all that is signed behind the MAC."""
     flags, fields = given.fields
@@ -144,7 +143,7 @@ def _head(given: _Given, digests: Iterable[bytes], name: bytes = b"") -> tuple[i
 
 
 def _compressed(
-    compression: Compression, payload: bytes, buffers: Sequence[memoryview]
+    compression: "Compression", payload: bytes, buffers: Sequence[memoryview]
 ) -> tuple[bytes, Sequence[memoryview], dict[str, Any]]:
     """Return the parts of a value, those smaller that are worth it, and what `pack_parts` needs."""
     smaller = compression.smaller(payload)

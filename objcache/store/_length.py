@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from objcache.engine import side_rows
 from objcache.store._counters import OTHERS_KEY, counter_key, read_count
-from objcache.store.generations import rows_of_caches
 
 if TYPE_CHECKING:
     from objcache.engine import Transaction
@@ -22,6 +21,8 @@ def length_of(transaction: Transaction, prefix: bytes) -> int:
     records = transaction.stat()["entries"]
     if prefix:
         return min(read_count(transaction.get(counter_key(prefix))), records)
+    from objcache.store.generations import rows_of_caches  # noqa: PLC0415  # for caches only
+
     others = read_count(transaction.get(OTHERS_KEY))
     others += rows_of_caches(transaction) + side_rows(transaction)
     return max(records - others, 0)

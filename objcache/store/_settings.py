@@ -3,8 +3,7 @@
 Knows: the settings record. Must not know: any other record.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed: NamedTuple would compile each (bench/workloads/import_time.py).
 import os
 from typing import Final, NamedTuple
 
