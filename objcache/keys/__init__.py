@@ -7,9 +7,16 @@ records, values, the engine itself. docs/design/keys.md is normative.
 from objcache.keys._decode import decode_key as decode_key
 from objcache.keys._encode import encode_key as encode_key
 from objcache.keys._encode import is_ordered as is_ordered
+from objcache.keys._engine_keys import CACHE_REGISTRY as CACHE_REGISTRY
+from objcache.keys._engine_keys import CACHES as CACHES
+from objcache.keys._engine_keys import CACHES_OVER as CACHES_OVER
+from objcache.keys._engine_keys import COUNTERS as COUNTERS
 from objcache.keys._engine_keys import DIGEST_BYTES as DIGEST_BYTES
 from objcache.keys._engine_keys import ENGINE_KEY_LIMIT as ENGINE_KEY_LIMIT
+from objcache.keys._engine_keys import LONG_NAMESPACE as LONG_NAMESPACE
+from objcache.keys._engine_keys import NAMESPACE as NAMESPACE
 from objcache.keys._engine_keys import ORDERED as ORDERED
+from objcache.keys._engine_keys import RECORDS as RECORDS
 from objcache.keys._engine_keys import UNORDERED as UNORDERED
 from objcache.keys._engine_keys import EncodedKey as EncodedKey
 from objcache.keys._engine_keys import KeyRange as KeyRange
@@ -23,9 +30,16 @@ from objcache.keys._engine_keys import section_range as section_range
 from objcache.keys._engine_keys import successor as successor
 
 __all__ = [
+    "CACHES",
+    "CACHES_OVER",
+    "CACHE_REGISTRY",
+    "COUNTERS",
     "DIGEST_BYTES",
     "ENGINE_KEY_LIMIT",
+    "LONG_NAMESPACE",
+    "NAMESPACE",
     "ORDERED",
+    "RECORDS",
     "UNORDERED",
     "EncodedKey",
     "KeyRange",

@@ -15,9 +15,16 @@ from objcache.keys._encode import encode_key, is_ordered
 from objcache.protocols import MISSING
 
 __all__ = [
+    "CACHES",
+    "CACHES_OVER",
+    "CACHE_REGISTRY",
+    "COUNTERS",
     "DIGEST_BYTES",
     "ENGINE_KEY_LIMIT",
+    "LONG_NAMESPACE",
+    "NAMESPACE",
     "ORDERED",
+    "RECORDS",
     "UNORDERED",
     "EncodedKey",
     "KeyRange",
@@ -40,12 +47,20 @@ DIGEST_BYTES: Final = 16
 _KEPT_BYTES: Final = ENGINE_KEY_LIMIT - DIGEST_BYTES
 _MAX_PREFIX_BYTES: Final = 200
 
-# On disk. Never renumber, never reuse, only append: docs/design/keys.md, "Engine keys".
+# On disk: the first bytes of engine keys, and of what lies behind the prefix of a mapping. Never
+# renumber, never reuse, only append: docs/design/format.md, "Sections". 01 is the store's own,
+# 05 to 07 are the engine's.
+COUNTERS: Final = b"\x02"
+CACHE_REGISTRY: Final = b"\x03"
+CACHES_OVER: Final = b"\x04"
 ORDERED: Final = b"\x10"
 UNORDERED: Final = b"\x11"
 _BEHIND: Final = b"\x12"
-_NAMESPACE: Final = b"\x20"
-_LONG_NAMESPACE: Final = b"\x21"
+NAMESPACE: Final = b"\x20"
+LONG_NAMESPACE: Final = b"\x21"
+CACHES: Final = b"\x30"
+RECORDS: Final = frozenset((ORDERED, UNORDERED))
+"""Behind one of them lies a record of a mapping."""
 
 _TEXT: Final = ORDERED + bytes((STR,))
 
@@ -147,8 +162,8 @@ def namespace_prefix(names: tuple[Any, ...]) -> bytes:
             raise KeyEncodingError(f"a namespace is named by a non-empty str, not {given}")
     encoded = encode_key(names)
     if len(encoded) < _MAX_PREFIX_BYTES:
-        return _NAMESPACE + encoded
-    return _LONG_NAMESPACE + _digest(encoded)
+        return NAMESPACE + encoded
+    return LONG_NAMESPACE + _digest(encoded)
 
 
 def successor(prefix: bytes) -> bytes:

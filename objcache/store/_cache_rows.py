@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from objcache.errors import ObjcacheError
-from objcache.keys import decode_key
+from objcache.keys import CACHE_REGISTRY, CACHES, CACHES_OVER, decode_key
 from objcache.store.generations import (
     STATE,
     generation_prefix,
@@ -22,9 +22,6 @@ from objcache.store.generations import (
 
 __all__ = ["CacheRows"]
 
-_REGISTRY: Final = b"\x03"
-_OVER: Final = b"\x04"
-_CACHES: Final = b"\x30"
 _PREFIX_BYTES: Final = 5
 _NUMBER: Final = struct.Struct(">I")
 _ROWS: Final = struct.Struct(">Q")
@@ -47,11 +44,11 @@ class CacheRows:
     def take(self, located: bytes, record: bytes) -> bool:
         """Note a row; return whether it is one of caches, and no record that is to be checked."""
         section = located[:1]
-        if section == _CACHES and (record_prefix(located) or is_row_of_caches(located)):
+        if section == CACHES and (record_prefix(located) or is_row_of_caches(located)):
             return self._take_row(located, record)
-        if section == _REGISTRY:
+        if section == CACHE_REGISTRY:
             self._take_cache(located, record)
-        elif section == _OVER:
+        elif section == CACHES_OVER:
             self._take_over(located, record)
         else:
             return False
@@ -83,7 +80,7 @@ class CacheRows:
         return record_prefix(located) is None or prefix not in self._names
 
     def _take_cache(self, located: bytes, record: bytes) -> None:
-        if located == _REGISTRY:
+        if located == CACHE_REGISTRY:
             return
         try:
             (number,) = _NUMBER.unpack(record)
@@ -96,7 +93,7 @@ class CacheRows:
 
     def _take_over(self, located: bytes, record: bytes) -> None:
         try:
-            prefix = _CACHES + _NUMBER.pack(*_NUMBER.unpack(located[1:]))
+            prefix = CACHES + _NUMBER.pack(*_NUMBER.unpack(located[1:]))
             (self._said[prefix],) = _ROWS.unpack(record)
             self._over.add(prefix)
         except struct.error:

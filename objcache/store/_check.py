@@ -37,7 +37,7 @@ from objcache.errors import (
     StoreConflictError,
     WrongSecretError,
 )
-from objcache.keys import ORDERED, key_of, needs_full_key
+from objcache.keys import COUNTERS, ORDERED, RECORDS, key_of, needs_full_key
 from objcache.records import Records
 from objcache.signing import Signer
 from objcache.store._cache_rows import CacheRows
@@ -55,8 +55,6 @@ from objcache.store.side import side_file_of
 __all__ = ["CheckReport", "Problem", "check_path", "check_store"]
 
 _EVERYTHING: Final = (b"\x00", b"\xff" * 512)
-_COUNTERS: Final = b"\x02"
-_SECTIONS: Final = frozenset((b"\x10", b"\x11"))
 _ATTEMPTS: Final = 3
 
 
@@ -329,13 +327,13 @@ class _Check:
             self._check_settings(record)
         elif located == OTHERS_KEY:
             self._counted_others = self._count_of("the counter of others", record)
-        elif located.startswith(_COUNTERS):
+        elif located.startswith(COUNTERS):
             self._counter(located[1:], record)
         elif self._caches.take(located, record):
             self._side.excuse(side_file_of(record))  # of a generation that is over
         elif self._side.take(located, record):
             pass
-        elif located[0] == ORDERED[0] or located[0] == ORDERED[0] + 1:
+        elif located[:1] in RECORDS:
             self._root += 1
             self._entry((), 0, located, record)
         elif prefix := record_prefix(located):
@@ -373,7 +371,7 @@ class _Check:
 
     def _inside(self, located: bytes, record: bytes) -> None:
         prefix = self._last_prefix
-        if not (located.startswith(prefix) and located[len(prefix) :][:1] in _SECTIONS):
+        if not (located.startswith(prefix) and located[len(prefix) :][:1] in RECORDS):
             found = prefix_of(located)
             if found is None:
                 self._stray += 1

@@ -14,7 +14,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from objcache.errors import CorruptStoreError
-from objcache.keys import successor
+from objcache.keys import COUNTERS, successor
 
 if TYPE_CHECKING:
     from objcache.engine import Transaction
@@ -30,7 +30,6 @@ __all__ = [
 ]
 
 OTHERS_KEY: Final = b"\x01others"
-_COUNTER_SECTION: Final = b"\x02"
 _COUNT: Final = struct.Struct(">Q")
 
 
@@ -55,7 +54,7 @@ def read_count(record: bytes | None) -> int:
 
 def counter_key(prefix: bytes) -> bytes:
     """Return where the count of the namespace with *prefix* is kept."""
-    return _COUNTER_SECTION + prefix
+    return COUNTERS + prefix
 
 
 def add_to_namespace(
@@ -94,8 +93,8 @@ def namespace_counts(transaction: Transaction) -> list[tuple[bytes, bytes, int]]
     """Return prefix, encoded names and count of each namespace."""
     cursor = transaction.cursor()
     found = []
-    if cursor.set_range(_COUNTER_SECTION):
-        end = successor(_COUNTER_SECTION)
+    if cursor.set_range(COUNTERS):
+        end = successor(COUNTERS)
         for key, record in cursor.iternext():
             if key >= end:
                 break

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from objcache.engine import side_rows
+from objcache.keys import CACHE_REGISTRY, CACHES_OVER
 from objcache.store._counters import OTHERS_KEY, counter_key, read_count
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ def length_of(transaction: Transaction, prefix: bytes) -> int:
     records = transaction.stat()["entries"]
     if prefix:
         return min(read_count(transaction.get(counter_key(prefix))), records)
-    from objcache.store.generations import rows_of_caches  # noqa: PLC0415  # for caches only
+    others = read_count(transaction.get(OTHERS_KEY)) + side_rows(transaction)
+    cursor = transaction.cursor()
+    if cursor.set_range(CACHE_REGISTRY) and cursor.key()[:1] in {CACHE_REGISTRY, CACHES_OVER}:
+        from objcache.store.generations import rows_of_caches  # noqa: PLC0415  # for caches only
 
-    others = read_count(transaction.get(OTHERS_KEY))
-    others += rows_of_caches(transaction) + side_rows(transaction)
+        others += rows_of_caches(transaction)
     return max(records - others, 0)

@@ -10,7 +10,17 @@ from typing import Final
 from objcache.engine import SideFileMissingError, SideFiles
 from objcache.errors import CorruptRecordError, ObjcacheError
 from objcache.header import Header
-from objcache.keys import DIGEST_BYTES, ORDERED, UNORDERED, decode_key, key_of, namespace_prefix
+from objcache.keys import (
+    CACHES,
+    DIGEST_BYTES,
+    LONG_NAMESPACE,
+    NAMESPACE,
+    ORDERED,
+    RECORDS,
+    decode_key,
+    key_of,
+    namespace_prefix,
+)
 from objcache.signing import digest
 
 __all__ = [
@@ -22,11 +32,9 @@ __all__ = [
     "text_of",
 ]
 
-ENTRIES: Final = (b"\x10", b"\x30")
+ENTRIES: Final = (ORDERED, CACHES)
 """Between these lie the entries of the root mapping and of all namespaces."""
 
-_NAMESPACE: Final = 0x20
-_LONG_NAMESPACE: Final = 0x21
 _TUPLE: Final = 0x05
 _STR: Final = 0x02
 _ESCAPE: Final = 0xFF
@@ -34,16 +42,15 @@ _ESCAPE: Final = 0xFF
 
 def prefix_of(located: bytes) -> bytes | None:
     """Return the prefix of the mapping that the engine key *located* belongs to; None for none."""
-    if located[:1] in {ORDERED, UNORDERED}:
+    section = located[:1]
+    if section in RECORDS:
         return b""
     end = None
-    if not located:
-        return None
-    if located[0] == _NAMESPACE:
+    if section == NAMESPACE:
         end = _end_of_names(located)
-    elif located[0] == _LONG_NAMESPACE:
+    elif section == LONG_NAMESPACE:
         end = 1 + DIGEST_BYTES
-    if end is None or located[end : end + 1] not in {ORDERED, UNORDERED}:
+    if end is None or located[end : end + 1] not in RECORDS:
         return None
     return located[:end]
 

@@ -29,7 +29,7 @@ from objcache.errors import (
     StoreExistsError,
 )
 from objcache.header import unpack
-from objcache.keys import encode_key
+from objcache.keys import COUNTERS, LONG_NAMESPACE, encode_key
 from objcache.records import Records
 from objcache.signing import Signer
 from objcache.store._counters import OTHERS_KEY, counter_key, pack_count
@@ -49,8 +49,6 @@ from objcache.store.side import put_record
 
 __all__ = ["Recovered", "Repaired", "repair_store"]
 
-_COUNTERS: Final = b"\x02"
-_LONG_NAMESPACE: Final = b"\x21"
 _BATCH_RECORDS: Final = 1000
 _BATCH_BYTES: Final = 1 << 24
 
@@ -335,7 +333,7 @@ class _Salvage:
             self._counters.add(located)
         if side_row(located) is not None:
             self._side_rows.add(located)
-        if located.startswith(_COUNTERS + _LONG_NAMESPACE):
+        if located.startswith(COUNTERS + LONG_NAMESPACE):
             prefix, names = located[1:], record[8:]
             if names_of(prefix, names) is not None:
                 self._names.setdefault(prefix, names)
@@ -410,7 +408,7 @@ class _Salvage:
         )
 
     def _encoded_names(self, prefix: bytes, count: int) -> bytes:
-        if not prefix.startswith(_LONG_NAMESPACE):
+        if not prefix.startswith(LONG_NAMESPACE):
             return prefix[1:]
         names = self._names.get(prefix)
         if names is None:

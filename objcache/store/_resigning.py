@@ -12,6 +12,7 @@ from objcache.clock import SYSTEM_CLOCK
 from objcache.engine import Session, Transaction, close_session, open_session
 from objcache.errors import CorruptStoreError, FormatError
 from objcache.header import HEADER_BYTES, MAC_END, SIGNED, unpack
+from objcache.keys import CACHES, ORDERED, successor
 from objcache.signing import Signer
 from objcache.store._scan import scan
 from objcache.store._secrets import Secret, find_secrets
@@ -20,8 +21,7 @@ from objcache.store.generations import caches_of, generation_prefix, record_pref
 
 __all__ = ["Resigned", "sign_all", "trust_store"]
 
-_ENTRIES: Final = (b"\x10", b"\x31")
-_CACHES: Final = b"\x30"
+_ENTRIES: Final = (ORDERED, successor(CACHES))
 _BATCH: Final = 1000
 
 
@@ -79,7 +79,7 @@ def sign_all(session: Session, signer: Signer, *, vouched: bool) -> Resigned:
         generation_prefix(cache.number) for cache in session.read(caches_of)
     }  # what was cleared is only waiting to be removed
     for located, _ in scan(session, *_ENTRIES, lambda _: False):
-        if located >= _CACHES and record_prefix(located) not in present:
+        if located >= CACHES and record_prefix(located) not in present:
             continue
         batch.append(located)
         if len(batch) == _BATCH:

@@ -16,7 +16,16 @@ from typing import Final, NamedTuple
 
 from objcache.engine import SideKeeper, Transaction
 from objcache.errors import CorruptStoreError
-from objcache.keys import ORDERED, UNORDERED, decode_key, encode_key, section_range, successor
+from objcache.keys import (
+    CACHE_REGISTRY,
+    CACHES,
+    CACHES_OVER,
+    RECORDS,
+    decode_key,
+    encode_key,
+    section_range,
+    successor,
+)
 from objcache.store._counters import (
     add_to_namespace,
     add_to_others,
@@ -45,9 +54,6 @@ __all__ = [
 ]
 
 # On disk. Never renumber, never reuse, only append: docs/design/cache.md, "On disk".
-_REGISTRY: Final = b"\x03"
-_OVER: Final = b"\x04"
-_SECTION: Final = b"\x30"
 STATE: Final = b"\x21"
 """What the engine key of a generation's state ends with: a version byte, then u64 rows, ..."""
 
@@ -56,7 +62,6 @@ BESIDE: Final = "objcache.cache"
 
 _NUMBER: Final = struct.Struct(">I")
 _PREFIX_BYTES: Final = 1 + _NUMBER.size
-_RECORDS: Final = frozenset((ORDERED, UNORDERED))
 # The queue, the state, deadlines, tags: objcache.cache._layout.
 _INDEXES: Final = frozenset((b"\x20", STATE, b"\x22", b"\x23"))
 _ROWS: Final = struct.Struct(">Q")
@@ -79,21 +84,21 @@ class Generation(NamedTuple):
 
 def generation_prefix(number: int) -> bytes:
     """Return what all rows of generation *number* begin with."""
-    return _SECTION + _NUMBER.pack(number)
+    return CACHES + _NUMBER.pack(number)
 
 
 def record_prefix(located: bytes) -> bytes | None:
     """Return the prefix of the generation whose record lies at *located*; None for another row."""
-    if located[:1] == _SECTION and located[_PREFIX_BYTES : _PREFIX_BYTES + 1] in _RECORDS:
+    if located[:1] == CACHES and located[_PREFIX_BYTES : _PREFIX_BYTES + 1] in RECORDS:
         return located[:_PREFIX_BYTES]
     return None
 
 
 def is_row_of_caches(located: bytes) -> bool:
     """Return whether *located* is the engine key of a row about caches, but of no record."""
-    if located[:1] == _SECTION:
+    if located[:1] == CACHES:
         return located[_PREFIX_BYTES : _PREFIX_BYTES + 1] in _INDEXES
-    return located[:1] in {_REGISTRY, _OVER}
+    return located[:1] in {CACHE_REGISTRY, CACHES_OVER}
 
 
 def beside(number: int) -> tuple[str, str]:
@@ -103,27 +108,27 @@ def beside(number: int) -> tuple[str, str]:
 
 def current_generation(transaction: Transaction, names: tuple[str, ...]) -> int | None:
     """Return the number of the cache *names*, None where there is no such cache."""
-    found = transaction.get(_REGISTRY + encode_key(names))
+    found = transaction.get(CACHE_REGISTRY + encode_key(names))
     return None if found is None else _unpacked(_NUMBER, found)
 
 
 def registry_row(names: tuple[str, ...], number: int) -> tuple[bytes, bytes]:
     """Return the row that says that *number* is the present generation of the cache *names*."""
-    return _REGISTRY + encode_key(names), _NUMBER.pack(number)
+    return CACHE_REGISTRY + encode_key(names), _NUMBER.pack(number)
 
 
 def begin_generation(transaction: Transaction, names: tuple[str, ...]) -> int:
     """Make a cache empty, or a new one, and return the number of the generation that begins."""
     before = current_generation(transaction, names)
-    last = transaction.get(_REGISTRY)
+    last = transaction.get(CACHE_REGISTRY)
     number = 1 if last is None else _unpacked(_NUMBER, last) + 1
     if number > _LARGEST_NUMBER:
         raise CorruptStoreError("the numbers of generations are used up; copy the store")
-    transaction.put(_REGISTRY, _NUMBER.pack(number))
-    transaction.put(_REGISTRY + encode_key(names), _NUMBER.pack(number))
+    transaction.put(CACHE_REGISTRY, _NUMBER.pack(number))
+    transaction.put(CACHE_REGISTRY + encode_key(names), _NUMBER.pack(number))
     added = (last is None) + (before is None)
     if before is not None and (rows := _rows(transaction, before)):
-        transaction.put(_OVER + _NUMBER.pack(before), _ROWS.pack(rows))
+        transaction.put(CACHES_OVER + _NUMBER.pack(before), _ROWS.pack(rows))
         added += 1
     if added:
         add_to_others(transaction, added)
@@ -133,8 +138,8 @@ def begin_generation(transaction: Transaction, names: tuple[str, ...]) -> int:
 def caches_of(transaction: Transaction) -> list[Generation]:
     """Return the present generation of every cache of the file."""
     found = []
-    for key, value in _rows_from(transaction, _REGISTRY):
-        if key != _REGISTRY:
+    for key, value in _rows_from(transaction, CACHE_REGISTRY):
+        if key != CACHE_REGISTRY:
             names = decode_key(key[1:])
             assert isinstance(names, tuple)
             number = _unpacked(_NUMBER, value)
@@ -146,7 +151,7 @@ def over_generations(transaction: Transaction) -> list[tuple[int, int]]:
     """Return number and remaining rows of the generations that are over."""
     return [
         (_unpacked(_NUMBER, key[1:]), _unpacked(_ROWS, value))
-        for key, value in _rows_from(transaction, _OVER)
+        for key, value in _rows_from(transaction, CACHES_OVER)
     ]
 
 
@@ -186,10 +191,10 @@ def _drop_generation(
     left = max(rows - removed, 0)
     removed += _drop_beside(side, transaction, number, most - removed)
     if removed < most:
-        transaction.delete(_OVER + prefix[1:])
+        transaction.delete(CACHES_OVER + prefix[1:])
         add_to_others(transaction, -1)
     else:
-        transaction.put(_OVER + prefix[1:], _ROWS.pack(left))
+        transaction.put(CACHES_OVER + prefix[1:], _ROWS.pack(left))
     return removed
 
 

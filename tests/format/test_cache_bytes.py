@@ -6,6 +6,7 @@ import re
 import zlib
 from pathlib import Path
 
+from objcache import keys
 from objcache.cache import _layout
 from objcache.cache._layout import (
     Owned,
@@ -41,10 +42,10 @@ def test_the_document_agrees_with_the_code():
     kinds = {name: row[0] for name, row in table("| kind | byte |").items()}
     bits = {name: int(row[0]) for name, row in table("| kind of field | bit |").items()}
 
-    assert {name: f"`{getattr(generations, '_' + name).hex()}`" for name in sections} == {
+    assert {name: f"`{getattr(keys, name).hex()}`" for name in sections} == {
         name: re.match(r"`[0-9a-f]+`", cell)[0] for name, cell in sections.items()
     }
-    assert {"REGISTRY", "OVER", "SECTION"} == set(sections)
+    assert {"CACHE_REGISTRY", "CACHES_OVER", "CACHES"} == set(sections)
     assert {
         "ORDERED": ORDERED,
         "UNORDERED": UNORDERED,

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from objcache import header
+from objcache import header, keys
 from objcache.codecs import CodecId, CompressionId, compression_by_name
+from objcache.engine import _side_rows
 from objcache.errors import (
     CorruptRecordError,
     DecodeError,
@@ -24,6 +25,8 @@ from objcache.errors import (
 from objcache.header import SIGNED, pack_fields, pack_parts, pack_prefix, unpack
 from objcache.records import Records
 from objcache.signing import Signer, digest, fingerprint
+from objcache.store._counters import OTHERS_KEY
+from objcache.store._settings import SETTINGS_KEY
 
 SECRET = b"golden secret of 32 bytes, frozen"
 STORE_ID = bytes(range(16))
@@ -38,6 +41,18 @@ def signer():
 def signed(prefix, rest):
     """A record whose signature is right, whatever it says."""
     return prefix + signer().mac(KEY, prefix, rest) + rest
+
+
+def test_the_document_agrees_with_the_sections():
+    """The first bytes of engine keys are those of the table, and no byte has two meanings."""
+    table = FORMAT.read_text().partition("## Sections")[2].partition("## Records")[0]
+    listed = dict(re.findall(r"^\| `(\w+)` \| `(..)`", table, re.MULTILINE))
+    unnamed = " ".join(re.findall(r"^\| \| (.*?) \|", table, re.MULTILINE))
+    own = (SETTINGS_KEY, OTHERS_KEY, _side_rows._LIVE, _side_rows._DROPPED)
+
+    assert {name: getattr(keys, name).hex() for name in listed} == listed
+    assert 8 == len(set(listed.values())) == len(listed)
+    assert [section[:1].hex() for section in own] == re.findall(r"`(\d\d)`", unnamed)
 
 
 def test_prefix_bytes_are_frozen():
