@@ -9,10 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from objcache.cache._layout import (
-    DEADLINES,
     POSITION_BYTES,
-    QUEUE,
-    TAGS,
     Row,
     State,
     deadline_key,
@@ -23,7 +20,7 @@ from objcache.cache._layout import (
 from objcache.cache._rules import size_on_disk
 from objcache.errors import ObjcacheError
 from objcache.keys import ORDERED, UNORDERED, key_of
-from objcache.store.generations import STATE, generation_prefix
+from objcache.store.generations import DEADLINES, QUEUE, STATE, TAGS, generation_prefix
 
 if TYPE_CHECKING:
     from objcache.cache._cache import Cache

@@ -16,14 +16,12 @@ from blake3 import blake3
 from objcache.errors import CorruptStoreError
 from objcache.header import CREATED, DEADLINE, MAC_END, MOMENT, SIGNED, unpack
 from objcache.keys import encode_key
+from objcache.store.generations import DEADLINES, TAGS
 from objcache.tallies import NAME_BYTES
 
 __all__ = [
-    "DEADLINES",
     "POSITION_BYTES",
-    "QUEUE",
     "SPREAD",
-    "TAGS",
     "Owned",
     "Row",
     "State",
@@ -40,11 +38,6 @@ __all__ = [
 ]
 
 # On disk. Never renumber, never reuse, only append: docs/design/cache.md, "On disk".
-QUEUE: Final = b"\x20"
-# Between them lies `STATE`, directly behind the newest row and so mostly in the same page.
-DEADLINES: Final = b"\x22"
-TAGS: Final = b"\x23"
-
 _FLAGS: Final = struct.Struct(">H")
 _FLAGS_START: Final = 6
 SPREAD: Final = 2654435761

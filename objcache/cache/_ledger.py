@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from objcache.cache._layout import QUEUE
 from objcache.cache._rows import Incoming, Rows
 from objcache.cache._rules import Kept, size_on_disk
 from objcache.engine import side_bytes
 from objcache.errors import StoreFullError
-from objcache.store.generations import caches_of, generation_prefix
+from objcache.store.generations import QUEUE, caches_of, generation_prefix
 
 __all__ = ["Ledger"]
 

@@ -10,9 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from objcache.cache._layout import (
-    DEADLINES,
     POSITION_BYTES,
-    QUEUE,
     Row,
     State,
     deadline_key,
@@ -29,6 +27,8 @@ from objcache.engine import Transaction
 from objcache.errors import FormatError
 from objcache.header import MOMENT
 from objcache.store.generations import (
+    DEADLINES,
+    QUEUE,
     STATE,
     drop_rows,
     remove_owned,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from blake3 import blake3
 
-from objcache.cache._layout import POSITION_BYTES, QUEUE, State, name_of
+from objcache.cache._layout import POSITION_BYTES, State, name_of
 from objcache.cache._limits import size_in_bytes
 from objcache.engine import Transaction
 from objcache.header import MOMENT
 from objcache.store import Store
-from objcache.store.generations import STATE, beside, generation_prefix
+from objcache.store.generations import QUEUE, STATE, beside, generation_prefix
 from objcache.tallies import NAME_BYTES, Tallies, tallies_of
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, KeysView
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from objcache.cache._layout import DEADLINES, POSITION_BYTES, QUEUE, TAGS, tag_prefix, unpack_row
+from objcache.cache._layout import POSITION_BYTES, tag_prefix, unpack_row
 from objcache.engine import Transaction
 from objcache.header import MOMENT
 from objcache.keys import decode_key
-from objcache.store.generations import generation_prefix
+from objcache.store.generations import DEADLINES, QUEUE, TAGS, generation_prefix
 
 if TYPE_CHECKING:
     from objcache.cache._reading import CacheReader

@@ -9,11 +9,14 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final
 
 from objcache.errors import ObjcacheError
 from objcache.keys import CACHE_REGISTRY, CACHES, CACHES_OVER, decode_key
 from objcache.store.generations import (
+    BESIDE,
+    NUMBER,
+    PREFIX_BYTES,
+    ROWS,
     STATE,
     generation_prefix,
     is_row_of_caches,
@@ -21,10 +24,6 @@ from objcache.store.generations import (
 )
 
 __all__ = ["CacheRows"]
-
-_PREFIX_BYTES: Final = 5
-_NUMBER: Final = struct.Struct(">I")
-_ROWS: Final = struct.Struct(">Q")
 
 
 class CacheRows:
@@ -70,11 +69,11 @@ class CacheRows:
                 yield self.names(prefix), "count", f"{said}, there are {self.found[prefix]}"
 
     def _take_row(self, located: bytes, record: bytes) -> bool:
-        prefix = located[:_PREFIX_BYTES]
+        prefix = located[:PREFIX_BYTES]
         self.found[prefix] += 1
-        if located[_PREFIX_BYTES:] == STATE and prefix not in self._over:
+        if located[PREFIX_BYTES:] == STATE and prefix not in self._over:
             try:
-                (self._said[prefix],) = _ROWS.unpack_from(record, 1)
+                (self._said[prefix],) = ROWS.unpack_from(record, 1)
             except struct.error:
                 self._damaged.append(located)
         return record_prefix(located) is None or prefix not in self._names
@@ -83,18 +82,18 @@ class CacheRows:
         if located == CACHE_REGISTRY:
             return
         try:
-            (number,) = _NUMBER.unpack(record)
+            (number,) = NUMBER.unpack(record)
             names = decode_key(located[1:])
             assert isinstance(names, tuple)
         except (struct.error, ObjcacheError, AssertionError):
             self._damaged.append(located)
         else:
-            self._names[generation_prefix(number)] = ("objcache.cache", *names)
+            self._names[generation_prefix(number)] = (BESIDE, *names)
 
     def _take_over(self, located: bytes, record: bytes) -> None:
         try:
-            prefix = CACHES + _NUMBER.pack(*_NUMBER.unpack(located[1:]))
-            (self._said[prefix],) = _ROWS.unpack(record)
+            prefix = generation_prefix(*NUMBER.unpack(located[1:]))
+            (self._said[prefix],) = ROWS.unpack(record)
             self._over.add(prefix)
         except struct.error:
             self._damaged.append(located)

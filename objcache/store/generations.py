@@ -36,7 +36,13 @@ from objcache.store.side import remove_record, side_file_of
 
 __all__ = [
     "BESIDE",
+    "DEADLINES",
+    "NUMBER",
+    "PREFIX_BYTES",
+    "QUEUE",
+    "ROWS",
     "STATE",
+    "TAGS",
     "Generation",
     "begin_generation",
     "beside",
@@ -54,17 +60,20 @@ __all__ = [
 ]
 
 # On disk. Never renumber, never reuse, only append: docs/design/cache.md, "On disk".
+QUEUE: Final = b"\x20"
+# Directly behind the newest row of the queue, and so mostly in the same page.
 STATE: Final = b"\x21"
 """What the engine key of a generation's state ends with: a version byte, then u64 rows, ..."""
+DEADLINES: Final = b"\x22"
+TAGS: Final = b"\x23"
+NUMBER: Final = struct.Struct(">I")
+ROWS: Final = struct.Struct(">Q")
+PREFIX_BYTES: Final = 1 + NUMBER.size
+_INDEXES: Final = frozenset((QUEUE, STATE, DEADLINES, TAGS))
 
 BESIDE: Final = "objcache.cache"
 """What the names of all mappings beside caches begin with; the next one is `beside` of them."""
 
-_NUMBER: Final = struct.Struct(">I")
-_PREFIX_BYTES: Final = 1 + _NUMBER.size
-# The queue, the state, deadlines, tags: objcache.cache._layout.
-_INDEXES: Final = frozenset((b"\x20", STATE, b"\x22", b"\x23"))
-_ROWS: Final = struct.Struct(">Q")
 _LARGEST_NUMBER: Final = (1 << 32) - 1
 
 
@@ -84,20 +93,20 @@ class Generation(NamedTuple):
 
 def generation_prefix(number: int) -> bytes:
     """Return what all rows of generation *number* begin with."""
-    return CACHES + _NUMBER.pack(number)
+    return CACHES + NUMBER.pack(number)
 
 
 def record_prefix(located: bytes) -> bytes | None:
     """Return the prefix of the generation whose record lies at *located*; None for another row."""
-    if located[:1] == CACHES and located[_PREFIX_BYTES : _PREFIX_BYTES + 1] in RECORDS:
-        return located[:_PREFIX_BYTES]
+    if located[:1] == CACHES and located[PREFIX_BYTES : PREFIX_BYTES + 1] in RECORDS:
+        return located[:PREFIX_BYTES]
     return None
 
 
 def is_row_of_caches(located: bytes) -> bool:
     """Return whether *located* is the engine key of a row about caches, but of no record."""
     if located[:1] == CACHES:
-        return located[_PREFIX_BYTES : _PREFIX_BYTES + 1] in _INDEXES
+        return located[PREFIX_BYTES : PREFIX_BYTES + 1] in _INDEXES
     return located[:1] in {CACHE_REGISTRY, CACHES_OVER}
 
 
@@ -109,26 +118,26 @@ def beside(number: int) -> tuple[str, str]:
 def current_generation(transaction: Transaction, names: tuple[str, ...]) -> int | None:
     """Return the number of the cache *names*, None where there is no such cache."""
     found = transaction.get(CACHE_REGISTRY + encode_key(names))
-    return None if found is None else _unpacked(_NUMBER, found)
+    return None if found is None else _unpacked(NUMBER, found)
 
 
 def registry_row(names: tuple[str, ...], number: int) -> tuple[bytes, bytes]:
     """Return the row that says that *number* is the present generation of the cache *names*."""
-    return CACHE_REGISTRY + encode_key(names), _NUMBER.pack(number)
+    return CACHE_REGISTRY + encode_key(names), NUMBER.pack(number)
 
 
 def begin_generation(transaction: Transaction, names: tuple[str, ...]) -> int:
     """Make a cache empty, or a new one, and return the number of the generation that begins."""
     before = current_generation(transaction, names)
     last = transaction.get(CACHE_REGISTRY)
-    number = 1 if last is None else _unpacked(_NUMBER, last) + 1
+    number = 1 if last is None else _unpacked(NUMBER, last) + 1
     if number > _LARGEST_NUMBER:
         raise CorruptStoreError("the numbers of generations are used up; copy the store")
-    transaction.put(CACHE_REGISTRY, _NUMBER.pack(number))
-    transaction.put(CACHE_REGISTRY + encode_key(names), _NUMBER.pack(number))
+    transaction.put(CACHE_REGISTRY, NUMBER.pack(number))
+    transaction.put(CACHE_REGISTRY + encode_key(names), NUMBER.pack(number))
     added = (last is None) + (before is None)
     if before is not None and (rows := _rows(transaction, before)):
-        transaction.put(CACHES_OVER + _NUMBER.pack(before), _ROWS.pack(rows))
+        transaction.put(CACHES_OVER + NUMBER.pack(before), ROWS.pack(rows))
         added += 1
     if added:
         add_to_others(transaction, added)
@@ -142,7 +151,7 @@ def caches_of(transaction: Transaction) -> list[Generation]:
         if key != CACHE_REGISTRY:
             names = decode_key(key[1:])
             assert isinstance(names, tuple)
-            number = _unpacked(_NUMBER, value)
+            number = _unpacked(NUMBER, value)
             found.append(Generation(names, number, _rows(transaction, number)))
     return found
 
@@ -150,7 +159,7 @@ def caches_of(transaction: Transaction) -> list[Generation]:
 def over_generations(transaction: Transaction) -> list[tuple[int, int]]:
     """Return number and remaining rows of the generations that are over."""
     return [
-        (_unpacked(_NUMBER, key[1:]), _unpacked(_ROWS, value))
+        (_unpacked(NUMBER, key[1:]), _unpacked(ROWS, value))
         for key, value in _rows_from(transaction, CACHES_OVER)
     ]
 
@@ -194,7 +203,7 @@ def _drop_generation(
         transaction.delete(CACHES_OVER + prefix[1:])
         add_to_others(transaction, -1)
     else:
-        transaction.put(CACHES_OVER + prefix[1:], _ROWS.pack(left))
+        transaction.put(CACHES_OVER + prefix[1:], ROWS.pack(left))
     return removed
 
 
@@ -264,8 +273,8 @@ def _remove_between(
 def _rows(transaction: Transaction, number: int) -> int:
     prefix = generation_prefix(number)
     state = transaction.get(prefix + STATE)
-    if state is not None and len(state) > _ROWS.size:
-        return _unpacked(_ROWS, state[1:])
+    if state is not None and len(state) > ROWS.size:
+        return _unpacked(ROWS, state[1:])
     # Lost, or never written: what is there is counted.
     return sum(1 for _ in _rows_from(transaction, prefix))
 

@@ -49,10 +49,10 @@ def test_the_document_agrees_with_the_code():
     assert {
         "ORDERED": ORDERED,
         "UNORDERED": UNORDERED,
-        "QUEUE": _layout.QUEUE,
+        "QUEUE": generations.QUEUE,
         "STATE": generations.STATE,
-        "DEADLINES": _layout.DEADLINES,
-        "TAGS": _layout.TAGS,
+        "DEADLINES": generations.DEADLINES,
+        "TAGS": generations.TAGS,
     } == {name: bytes.fromhex(cell.strip("`")) for name, cell in kinds.items()}
     assert {name: getattr(_layout, name) for name in bits} == bits
     assert 3 == len(bits)

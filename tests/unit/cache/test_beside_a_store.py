@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from objcache import Store
-from objcache.cache._layout import DEADLINES, QUEUE, TAGS
 from objcache.store import check_path
-from objcache.store.generations import STATE
+from objcache.store.generations import DEADLINES, QUEUE, STATE, TAGS
 
 OLD = b"the old secret, of 16 bytes"
 NEW = b"the new secret, of 16 bytes"

@@ -12,13 +12,13 @@ import pytest
 
 import objcache
 from objcache.cache import Cache
-from objcache.cache._layout import QUEUE, unpack_row
+from objcache.cache._layout import unpack_row
 from objcache.clock import SYSTEM_CLOCK
 from objcache.keys import decode_key, section_range
 from objcache.store._counters import namespace_counts
 from objcache.store._memo_rows import memo_disagreements
 from objcache.store._scan import scan
-from objcache.store.generations import BESIDE, beside, generation_prefix, over_generations
+from objcache.store.generations import BESIDE, QUEUE, beside, generation_prefix, over_generations
 from tests import scripts
 from tests.conftest import SECRET
 from tests.unit.memo.conftest import finished
