@@ -16,7 +16,6 @@ from objcache.cache._ranges import UNREADABLE
 from objcache.cache._shared import Epoch, Hints
 from objcache.clock import Clock
 from objcache.engine import EngineFault, Session, SideFileMissingError
-from objcache.errors import CorruptRecordError
 from objcache.header import Header
 from objcache.keys import (
     ENGINE_KEY_LIMIT,
@@ -28,6 +27,7 @@ from objcache.protocols import MISSING
 from objcache.records import Records
 from objcache.store import ObjectReader
 from objcache.store.generations import current_generation, generation_prefix
+from objcache.store.side import file_gone
 from objcache.tallies import Tally
 
 __all__ = ["CacheEntry", "CacheReader"]
@@ -315,7 +315,7 @@ class CacheReader(ObjectReader[K, V]):
         """Return the record after one whose side file is gone: overwritten or evicted meanwhile."""
         record = self._record_at(located)
         if record == before:
-            self._tell(key, CorruptRecordError(key, f"its side file {missing} is gone"))
+            self._tell(key, file_gone(key, missing))
             return None
         return record
 

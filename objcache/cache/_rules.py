@@ -12,9 +12,7 @@ from objcache.cache._limits import Limits
 from objcache.cache._policy import Policy, QueueState
 from objcache.cache._shared import Hints
 from objcache.engine import SideKeeper
-from objcache.errors import FormatError
-from objcache.header import unpack
-from objcache.store.side import names_side_file
+from objcache.store.side import names_side_file, side_bytes_of
 
 __all__ = ["Kept", "Rules", "Sibling", "size_on_disk"]
 
@@ -101,14 +99,7 @@ def size_on_disk(located: bytes, record: bytes | bytearray) -> int:
     """Return about how many bytes of the disk an entry takes, its side file with it."""
     record_bytes, side_bytes = len(record), 0
     if names_side_file(record):
-        side_bytes = -(-_side_bytes(record) // _PAGE_BYTES) * _PAGE_BYTES
+        side_bytes = -(-side_bytes_of(record) // _PAGE_BYTES) * _PAGE_BYTES
     if record_bytes + len(located) > _LARGEST_NODE_BYTES:
         record_bytes = -(-(record_bytes + _PAGE_HEADER_BYTES) // _PAGE_BYTES) * _PAGE_BYTES
     return record_bytes + side_bytes + 2 * len(located) + _ENTRY_BYTES
-
-
-def _side_bytes(record: bytes | bytearray) -> int:
-    try:
-        return unpack(bytes(record)).side_file_bytes
-    except FormatError:
-        return 0

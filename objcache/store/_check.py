@@ -50,7 +50,7 @@ from objcache.store._secrets import Secret, find_secrets
 from objcache.store._settings import SETTINGS_KEY, parse_settings
 from objcache.store._side_check import SideFileRows
 from objcache.store.generations import record_prefix
-from objcache.store.side import side_file_of
+from objcache.store.side import file_gone, side_file_of
 
 __all__ = ["CheckReport", "Problem", "check_path", "check_store"]
 
@@ -403,8 +403,7 @@ class _Check:
                 try:
                     self.records.load(found, header, record)
                 except SideFileMissingError as missing:
-                    reason = f"its side file {missing} is gone"
-                    raise CorruptRecordError(located, reason) from missing
+                    raise file_gone(located, missing) from missing
             else:
                 # A key without an order may need a class that only its program has.
                 if located[prefix_length : prefix_length + 1] == ORDERED:

@@ -22,6 +22,7 @@ from objcache.keys import (
     namespace_prefix,
 )
 from objcache.signing import digest
+from objcache.store.side import file_gone
 
 __all__ = [
     "ENTRIES",
@@ -131,7 +132,7 @@ def check_buffers(key: object, header: Header, record: bytes, files: SideFiles) 
         try:
             parts = files.view(header.side_file, places)
         except SideFileMissingError as missing:
-            raise CorruptRecordError(key, f"its side file {missing} is gone") from missing
+            raise file_gone(key, missing) from missing
     else:
         where, view = "", memoryview(record)
         parts = [view[start:end] for start, end in places]

@@ -15,6 +15,7 @@ from collections.abc import (
     Sequence,
     ValuesView,
 )
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from objcache.engine import EngineFault, SideFileMissingError, Transaction
@@ -34,7 +35,7 @@ from objcache.protocols import MISSING
 from objcache.records import Records
 from objcache.store._length import length_of
 from objcache.store._scan import Source, scan
-from objcache.store.side import names_side_file
+from objcache.store.side import file_gone, names_side_file, read_current
 
 __all__ = ["ObjectReader", "RangeView"]
 
@@ -124,21 +125,17 @@ class ObjectReader(Mapping[K, V]):
 
     def _find(self, key: Any) -> Any:
         located, full_key = engine_key(self._prefix, key)
-        before = None
-        while True:
-            try:
-                record = self._source.begin().get(located)
-            except EngineFault as fault:
-                record = self._source.get_again(located, fault)
-            if record is None:
-                return MISSING
-            try:
-                return self._decode(key, located, full_key, record)
-            except SideFileMissingError as missing:
-                # A: reads the record     B: overwrites it, unlinks its file     A: finds no file
-                if record == before:
-                    raise CorruptRecordError(key, f"its side file {missing} is gone") from missing
-                before = record
+        try:
+            record = self._source.begin().get(located)
+        except EngineFault as fault:
+            record = self._source.get_again(located, fault)
+        if record is None:
+            return MISSING
+        try:
+            return self._decode(key, located, full_key, record)
+        except SideFileMissingError:
+            decode = partial(self._decode, key, located, full_key)
+            return read_current(self._source, key, located, decode, record)
 
     def __contains__(self, key: object) -> bool:
         """Return whether *key* has an entry; its value is not read, nor its signature checked."""
@@ -175,7 +172,7 @@ class ObjectReader(Mapping[K, V]):
                 try:
                     value = self._records.decode(key, located, full_key, record)
                 except SideFileMissingError as missing:
-                    raise CorruptRecordError(key, f"its side file {missing} is gone") from missing
+                    raise file_gone(key, missing) from missing
                 if value is not MISSING:
                     values[key] = value
         return values
@@ -200,20 +197,17 @@ class ObjectReader(Mapping[K, V]):
         Cost: microseconds, whatever the size; without *verify* nothing of the arrays is read.
         """
         located, full_key = engine_key(self._prefix, key)
-        before = None
-        while True:
-            record = self._source.read(lambda transaction: transaction.get(located))
-            if record is None:
-                raise KeyError(key)
+
+        def load(record: bytes) -> Any:
             header = self._records.authenticate(key, located, record)
             if header.full_key != full_key:
-                raise KeyError(key)
-            try:
-                return self._records.view(key, header, record, verify=verify)  # type: ignore[no-any-return]
-            except SideFileMissingError as missing:
-                if record == before:  # else it was overwritten meanwhile, as in `_find`
-                    raise CorruptRecordError(key, f"its side file {missing} is gone") from missing
-                before = record
+                return MISSING
+            return self._records.view(key, header, record, verify=verify)
+
+        value = read_current(self._source, key, located, load)
+        if value is MISSING:
+            raise KeyError(key)
+        return value  # type: ignore[no-any-return]
 
     # -- the whole ---------------------------------------------------------------------------
 

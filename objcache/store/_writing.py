@@ -17,7 +17,13 @@ from objcache.records import Records
 from objcache.store._counters import add_to_namespace
 from objcache.store._reading import ObjectReader
 from objcache.store._scan import Source
-from objcache.store.side import names_side_file, put_record, remove_record, side_file_of
+from objcache.store.side import (
+    names_side_file,
+    put_record,
+    remove_between,
+    remove_record,
+    side_file_of,
+)
 
 __all__ = ["ObjectWriter", "Target"]
 
@@ -252,14 +258,7 @@ class ObjectWriter(ObjectReader[K, V], MutableMapping[K, V]):
 
     def _delete_all(self, transaction: Transaction) -> None:
         low, high = section_range(self._prefix)[:2]
-        cursor = transaction.cursor()
-        removed = 0
-        if cursor.set_range(low):
-            while cursor.key() and cursor.key() < high:
-                if self._side.flag[0] and (name := side_file_of(cursor.value())):
-                    self._side.detach(transaction, name)
-                cursor.delete()
-                removed += 1
+        removed = remove_between(self._side, transaction, low, high)
         if removed and self._prefix:
             self._count(transaction, -removed)
 

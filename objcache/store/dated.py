@@ -6,6 +6,7 @@ Knows: how they are located, read and written. Must not know: who decides that o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from objcache.engine import (
@@ -15,11 +16,16 @@ from objcache.engine import (
     SideFileMissingError,
     Transaction,
 )
-from objcache.errors import CorruptRecordError
-from objcache.header import unpack
 from objcache.keys import ORDERED
+from objcache.protocols import MISSING
 from objcache.store._writing import ObjectWriter
-from objcache.store.side import names_side_file, side_file_of
+from objcache.store.side import (
+    file_gone,
+    names_side_file,
+    read_current,
+    side_bytes_of,
+    side_file_of,
+)
 
 __all__ = ["DatedRecords", "Found", "stored_bytes"]
 
@@ -85,16 +91,9 @@ class DatedRecords:
 
     def _get_again(self, key: bytes, located: bytes, before: bytes) -> Found | None:
         """Return what `get` returns, after a record whose side file is gone was found."""
-        while True:
-            record = self._source.read(lambda transaction: transaction.get(located))
-            if record is None:
-                return None
-            try:
-                return self._records.decode_dated(key, located, record)
-            except SideFileMissingError as missing:
-                if record == before:  # else it was overwritten meanwhile
-                    raise CorruptRecordError(key, f"its side file {missing} is gone") from missing
-                before = record
+        decode = partial(self._records.decode_dated, key, located)
+        found = read_current(self._source, key, located, decode, before)
+        return None if found is MISSING else found
 
     @property
     def environment(self) -> Environment:
@@ -125,7 +124,7 @@ class DatedRecords:
         try:
             return self._records.decode_dated(key, self.locate(key), record)
         except SideFileMissingError as missing:
-            raise CorruptRecordError(key, f"its side file {missing} is gone") from missing
+            raise file_gone(key, missing) from missing
 
     def get_many(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """Return the records of those *keys* that have one, all of one moment: one transaction."""
@@ -185,6 +184,4 @@ class DatedRecords:
 
 def stored_bytes(record: bytes | bytearray) -> int:
     """Return how many bytes *record* has, its side file with it."""
-    if not names_side_file(record):
-        return len(record)
-    return len(record) + unpack(bytes(record)).side_file_bytes
+    return len(record) + side_bytes_of(record)

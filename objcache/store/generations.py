@@ -32,7 +32,7 @@ from objcache.store._counters import (
     counter_key,
     namespace_counts,
 )
-from objcache.store.side import remove_record, side_file_of
+from objcache.store.side import remove_between, remove_record
 
 __all__ = [
     "BESIDE",
@@ -189,14 +189,7 @@ def _drop_generation(
 ) -> int:
     """Remove up to *most* rows of a generation that has *rows*, and what lies beside it."""
     prefix = generation_prefix(number)
-    cursor = transaction.cursor()
-    removed = 0
-    found = cursor.set_range(prefix)
-    while found and removed < most and cursor.key().startswith(prefix):
-        if side.flag[0] and (name := side_file_of(cursor.value())):
-            side.detach(transaction, name)
-        found = cursor.delete()
-        removed += 1
+    removed = remove_between(side, transaction, prefix, successor(prefix), most)
     left = max(rows - removed, 0)
     removed += _drop_beside(side, transaction, number, most - removed)
     if removed < most:
@@ -215,7 +208,7 @@ def _drop_beside(side: SideKeeper, transaction: Transaction, number: int, most: 
         if not names.startswith(wanted):
             continue
         low, high = section_range(prefix)[:2]
-        gone = _remove_between(side, transaction, low, high, most - removed)
+        gone = remove_between(side, transaction, low, high, most - removed)
         removed += gone
         if removed >= most:
             add_to_namespace(transaction, prefix, None, -gone)
@@ -247,26 +240,11 @@ def remove_owned(
         How many there were.
     """
     if many:
-        removed = _remove_between(side, transaction, located, successor(located), None)
+        removed = remove_between(side, transaction, located, successor(located))
     else:
         removed = int(remove_record(side, transaction, located))
     if removed and prefix_bytes:
         add_to_namespace(transaction, located[:prefix_bytes], None, -removed)
-    return removed
-
-
-def _remove_between(
-    side: SideKeeper, transaction: Transaction, low: bytes, high: bytes, most: int | None
-) -> int:
-    cursor = transaction.cursor()
-    removed = 0
-    if cursor.set_range(low):
-        # Behind the last record of the file there is no key.
-        while removed != most and low <= cursor.key() < high:
-            if side.flag[0] and (name := side_file_of(cursor.value())):
-                side.detach(transaction, name)
-            cursor.delete()
-            removed += 1
     return removed
 
 

@@ -970,3 +970,26 @@ def test_large_results_count_with_their_side_files(open_cache):
     for number in range(20):
         cache[number] = number
     assert [] == os.listdir(blobs)
+
+
+def test_record_replaced_between_record_and_file(cache, monkeypatch):
+    """A read beside a cache that finds a record, and then its file unlinked, returns what is there now."""
+    dated = cache.place.dated(cache.place.namespace("of none"), b"")
+    values = [bytes([number]) * (1 << 20) for number in range(2)]
+
+    def put():
+        dated.put(b"k", dated.encode(b"k", values.pop(), cost_us=len(values)))
+
+    put()
+    files = cache._session.environment.side.files
+    open_file = type(files).open
+
+    def replaced(self, *arguments):
+        if values:
+            put()
+            cache._store.sync()
+        return open_file(self, *arguments)
+
+    monkeypatch.setattr(type(files), "open", replaced)
+
+    assert (bytes(1 << 20), 0, None) == dated.get(b"k")

@@ -22,6 +22,7 @@ from objcache.errors import (
     ReadOnlyStoreError,
     StoreFullError,
 )
+from objcache.store.dated import DatedRecords
 from tests.conftest import SECRET
 from tests.scripts import run
 
@@ -411,6 +412,41 @@ def test_overwritten_between_record_and_file(any_store, monkeypatch, way):
     }[way]()
 
     assert 1.0 == found[0]
+
+
+def test_dated_record_changed_between_record_and_file(any_store, monkeypatch):
+    """A dated record whose file was unlinked is read again: another one, none, or a damaged one."""
+    dated = DatedRecords(any_store)
+    files = any_store._session.environment.side.files
+    open_file = type(files).open
+    steps = []
+
+    def put(first):
+        dated.put(b"k", dated.encode(b"k", array(first), cost_us=first))
+
+    def after_step(self, *arguments):
+        if steps:
+            steps.pop()()
+            any_store.sync()
+        return open_file(self, *arguments)
+
+    put(1)
+    monkeypatch.setattr(type(files), "open", after_step)
+    steps.append(lambda: put(2))
+    value, cost_us, deadline_us = dated.get(b"k")
+    steps.append(lambda: dated.delete(b"k"))
+    gone = dated.get(b"k")
+
+    assert (2.0, 2, None) == (value[0], cost_us, deadline_us)
+    assert gone is None
+
+    put(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(files), "path", lambda self, name: os.path.join(self.directory, "none"))
+        with pytest.raises(CorruptRecordError, match="is gone") as caught:
+            dated.get(b"k")
+
+    assert b"k" == caught.value.key
 
 
 # -- damage ----------------------------------------------------------------------------------------
