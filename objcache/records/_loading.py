@@ -6,7 +6,7 @@ Knows: which codecs may read. Must not know: whether a record is authentic; the 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pickle import loads
 from typing import Any, Final
 
@@ -109,8 +109,7 @@ class Loading:
         """
         if not header.side_file:
             return self.load(key, header, record, files)
-        places = [(part.start, part.end) for part in header.buffers]
-        buffers: list[Any] = _known(key, files).view(header.side_file, places)
+        buffers: list[Any] = _mapped(key, header, files)
         for number, (part, buffer) in enumerate(zip(header.buffers, buffers, strict=True)):
             if buffer.nbytes != part.end - part.start:
                 raise CorruptRecordError(key, f"buffer {number} of its side file is cut short")
@@ -125,6 +124,19 @@ class Loading:
         payload = memoryview(record)[header.payload_start : header.payload_end]
         payload, parts = _expanded(key, header, payload, buffers)
         return self._value(header, payload, [memoryview(part).toreadonly() for part in parts])
+
+    def verify(self, key: object, header: Header, record: bytes, files: Files | None) -> None:
+        """Compare the buffers of a *record* with their digests; nothing is decoded.
+
+        Raises:
+            CorruptRecordError, SideFileMissingError: as `load`.
+        """
+        if header.side_file:
+            buffers = _mapped(key, header, files)
+        else:
+            view = memoryview(record)
+            buffers = [view[part.start : part.end] for part in header.buffers]
+        _verify(key, header, buffers, range(len(buffers)))
 
     def _value(self, header: Header, payload: memoryview, buffers: list[Any]) -> Any:
         if header.codec_id == CodecId.PICKLE:
@@ -178,7 +190,13 @@ def _known(key: object, files: Files | None) -> Files:
     return files
 
 
-def _verify(key: object, header: Header, buffers: list[Any], numbers: Iterable[int]) -> None:
+def _mapped(key: object, header: Header, files: Files | None) -> list[memoryview]:
+    """Return the buffers of a record as read-only views of its side file."""
+    places = [(part.start, part.end) for part in header.buffers]
+    return _known(key, files).view(header.side_file, places)
+
+
+def _verify(key: object, header: Header, buffers: Sequence[Any], numbers: Iterable[int]) -> None:
     for number in numbers:
         if header.buffers[number].digest != digest(buffers[number]):
             where = f" of its side file {header.side_file.hex()}" if header.side_file else ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from copy import copy
 from pickle import dumps, loads
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,6 +86,7 @@ class Records:
     """
 
     __slots__ = (
+        "_arguments",
         "_assembly",
         "_codec",
         "_costed",
@@ -95,13 +95,11 @@ class Records:
         "_created_decoded",
         "_created_until",
         "_created_until_decoded",
-        "_customs",
         "_files",
         "_flat_max_bytes",
         "_hashers",
         "_loading",
         "_mac_key",
-        "_options",
         "_plain",
         "_plain_decoded",
         "_protocol",
@@ -127,18 +125,27 @@ class Records:
         self._hashers: list[blake3] = []
         self._protocol = _checked_protocol(protocol)
         self._codec = _chosen(codec)
-        self._customs = tuple(codecs)
-        self._loading = Loading(self._codec, self._customs, trust, renames)
+        customs = tuple(codecs)
+        self._loading = Loading(self._codec, customs, trust, renames)
         if aside_bytes is None:
             aside_bytes = _assembly.ASIDE_BUFFERS_BYTES, _assembly.ASIDE_PAYLOAD_BYTES
         self._assembly = Assembly(signer, compression, aside_bytes)
-        self._options: dict[str, Any] = {
+        self._arguments: dict[str, Any] = {
+            "codec": codec,
+            "protocol": self._protocol,
+            "codecs": customs,
+            "trust": self._loading.trust,
             "renames": renames,
+            "files": files,
             "compression": compression,
             "aside_bytes": aside_bytes,
         }
         threshold = aside_bytes[1] if compression is None else compression.threshold_bytes
         self._flat_max_bytes = min(threshold, aside_bytes[1])
+        self._set_prefixes()
+
+    def _set_prefixes(self) -> None:
+        """Know what those records begin with whose ways are written out."""
         loads_all = self._loading.loads_every_pickle
         self._plain = self._prefix(SIGNED)
         self._created = self._prefix(SIGNED | CREATED)
@@ -154,26 +161,14 @@ class Records:
 
     def using(self, codec: str | Codec) -> Records:
         """Return the same with another codec for what is written."""
-        return Records(
-            self._signer,
-            codec=codec,
-            protocol=self._protocol,
-            codecs=self._customs,
-            trust=self._loading.trust,
-            files=self._files,
-            **self._options,
-        )
+        return self._like(codec=codec)
 
     def aside_from(self, least_bytes: int) -> Records:
         """Return the same, putting large parts aside from *least_bytes* on."""
-        other = copy(self)
-        aside_bytes = least_bytes, least_bytes
-        other._hashers = []  # noqa: SLF001  # another one of this class
-        other._options = {**self._options, "aside_bytes": aside_bytes}  # noqa: SLF001
-        compression = self._options["compression"]
-        other._assembly = Assembly(self._signer, compression, aside_bytes)  # noqa: SLF001
-        other._flat_max_bytes = min(self._flat_max_bytes, least_bytes)  # noqa: SLF001
-        return other
+        return self._like(aside_bytes=(least_bytes, least_bytes))
+
+    def _like(self, **changed: Any) -> Records:
+        return Records(self._signer, **{**self._arguments, **changed})
 
     def encode(
         self,
@@ -439,6 +434,15 @@ class Records:
             SideFileMissingError: the file that it names is gone: read the record again.
         """
         return self._loading.load(key, header, record, self._files)
+
+    def verify(self, key: object, header: Header, record: bytes) -> None:
+        """Compare the buffers of an authentic *record* with their digests; nothing is decoded.
+
+        Raises:
+            CorruptRecordError: one was altered.
+            SideFileMissingError: as for `load`.
+        """
+        self._loading.verify(key, header, record, self._files)
 
     def view(self, key: object, header: Header, record: bytes, *, verify: bool) -> Any:
         """Return the value of a *record*, its large buffers as read-only views of its side file.

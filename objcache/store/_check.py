@@ -15,7 +15,6 @@ from objcache.engine import (
     ReadSnapshot,
     Session,
     SideFileMissingError,
-    SideFiles,
     close_session,
     open_session,
 )
@@ -43,7 +42,7 @@ from objcache.signing import Signer
 from objcache.store._cache_rows import CacheRows
 from objcache.store._counters import OTHERS_KEY, read_count
 from objcache.store._damaged import Problem, first_pages, problem_of, refuse_other_paths
-from objcache.store._locations import check_buffers, names_of, place_of, prefix_of
+from objcache.store._locations import names_of, place_of, prefix_of
 from objcache.store._memo_rows import memo_disagreements
 from objcache.store._scan import scan
 from objcache.store._secrets import Secret, find_secrets
@@ -80,7 +79,7 @@ def check_store(session: Session, records: Records, *, deep: bool = False) -> Ch
 
     Concurrency: reads from one snapshot, so that counters agree with records while others write.
     """
-    check = _Check(records, session.environment.side.files, values=True)
+    check = _Check(records, values=True)
     if deep:
         with PageFile(session.environment.options.file) as file:
             snapshot, meta = pinned_meta(session, file)
@@ -147,7 +146,8 @@ def check_path(
             state = _State(session, *pinned_meta(session, file), file)
             signer = _signer(state, secrets)
             files = session.environment.side.files
-            check = _Check(None if signer is None else Records(signer), files, values=False)
+            records = None if signer is None else Records(signer, files=files)
+            check = _Check(records, values=False)
             _check_pages(state, check, deep=deep, advance=advance)
             if check.problems and not session.environment.options.lockable:
                 _refuse_written(state)
@@ -288,13 +288,11 @@ class _Check:
 
     Args:
         records: authenticates and decodes; None where the settings are lost.
-        files: the side files of the store.
         values: decode keys and values too.
     """
 
-    def __init__(self, records: Records | None, files: SideFiles, *, values: bool) -> None:
+    def __init__(self, records: Records | None, *, values: bool) -> None:
         self.records = records
-        self._files = files
         self._side = SideFileRows()
         self.problems: list[Problem] = []
         self._values = values
@@ -398,26 +396,22 @@ class _Check:
                 raise CorruptRecordError(located, wrong)
             if bool(full_key) != needs_full_key(prefix_length, located):
                 raise KeyEncodingError("the record keeps a full key it needs not, or lacks it")
-            if self._values:
+            # A key without an order may need a class that only its program has.
+            if self._values or located[prefix_length : prefix_length + 1] == ORDERED:
                 found = key_of(prefix_length, located, full_key)
-                try:
-                    self.records.load(found, header, record)
-                except SideFileMissingError as missing:
-                    raise file_gone(located, missing) from missing
+            if self._values:
+                self.records.load(found, header, record)
             else:
-                # A key without an order may need a class that only its program has.
-                if located[prefix_length : prefix_length + 1] == ORDERED:
-                    key_of(prefix_length, located, full_key)
-                check_buffers(located, header, record, self._files)
+                self.records.verify(located, header, record)
         except ObjcacheError as error:
             where = place_of(located, full_key, names)
             if record_prefix(located):
                 where = (*names, located)
-            shown = error
-            if isinstance(error, SignatureError | CorruptRecordError):
+            shown = file_gone(located, error) if isinstance(error, SideFileMissingError) else error
+            if isinstance(shown, SignatureError | CorruptRecordError):
                 key = where[-1] if isinstance(where, tuple) else where
-                shown = type(error)(key, error.reason)
-            self.report_problem(where, type(error).__name__, str(shown))
+                shown = type(shown)(key, shown.reason)
+            self.report_problem(where, type(shown).__name__, str(shown))
 
     def totals(self) -> None:
         """Compare the counters with what was found, after all was taken."""

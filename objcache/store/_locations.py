@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from objcache.engine import SideFileMissingError, SideFiles
-from objcache.errors import CorruptRecordError, ObjcacheError
-from objcache.header import Header
+from objcache.errors import ObjcacheError
 from objcache.keys import (
     CACHES,
     DIGEST_BYTES,
@@ -21,12 +19,9 @@ from objcache.keys import (
     key_of,
     namespace_prefix,
 )
-from objcache.signing import digest
-from objcache.store.side import file_gone
 
 __all__ = [
     "ENTRIES",
-    "check_buffers",
     "names_of",
     "place_of",
     "prefix_of",
@@ -118,24 +113,3 @@ def text_of(place: object) -> str:
     *names, key = place
     path = "/".join(name if isinstance(name, str) else repr(name) for name in names)
     return f"{path}: {key!r}" if path else repr(key)
-
-
-def check_buffers(key: object, header: Header, record: bytes, files: SideFiles) -> None:
-    """Compare the buffers of an authentic *record* with their digests; decode nothing.
-
-    Raises:
-        CorruptRecordError: one was altered, or its side file is gone.
-    """
-    places = [(buffer.start, buffer.end) for buffer in header.buffers]
-    if header.side_file:
-        where = f" of its side file {header.side_file.hex()}"
-        try:
-            parts = files.view(header.side_file, places)
-        except SideFileMissingError as missing:
-            raise file_gone(key, missing) from missing
-    else:
-        where, view = "", memoryview(record)
-        parts = [view[start:end] for start, end in places]
-    for number, (buffer, part) in enumerate(zip(header.buffers, parts, strict=True)):
-        if digest(part) != buffer.digest:
-            raise CorruptRecordError(key, f"buffer {number}{where} was altered")

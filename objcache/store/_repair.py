@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from objcache.engine import (
     Session,
+    SideFileMissingError,
     SideFiles,
     Transaction,
     close_session,
@@ -41,11 +42,11 @@ from objcache.store._damaged import (
     refuse_other_paths,
     settings_of,
 )
-from objcache.store._locations import ENTRIES, check_buffers, names_of, place_of, prefix_of, text_of
+from objcache.store._locations import ENTRIES, names_of, place_of, prefix_of, text_of
 from objcache.store._scan import scan
 from objcache.store._secrets import Secret, find_secrets
 from objcache.store._settings import SETTINGS_KEY
-from objcache.store.side import put_record
+from objcache.store.side import file_gone, put_record
 
 __all__ = ["Recovered", "Repaired", "repair_store"]
 
@@ -223,7 +224,6 @@ class _Salvage:
     ) -> None:
         self._file = file
         self._states = states
-        self._records = Records(signer)
         self._session = session
         self._batch: dict[bytes, bytes] = {}
         self._batch_bytes = 0
@@ -234,6 +234,7 @@ class _Salvage:
         self._side_rows: set[bytes] = set()
         directory = os.path.dirname(file.path)
         self._side_files = SideFiles(directory, 0o600, flushes=False, ready=lambda: None)
+        self._records = Records(signer, files=self._side_files)
         self._taken = 0
         self.problems: list[Problem] = []
         self.recovered: list[Recovered] = []
@@ -346,7 +347,9 @@ class _Salvage:
             return "it lies where no entry can"
         try:
             header = self._records.authenticate(located, located, record)
-            check_buffers(located, header, record, self._side_files)
+            self._records.verify(located, header, record)
+        except SideFileMissingError as missing:
+            return file_gone(located, missing).reason
         except ObjcacheError as error:
             return str(getattr(error, "reason", error))
         if header.side_file:
