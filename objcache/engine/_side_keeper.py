@@ -81,7 +81,6 @@ class SideKeeper:
         self._first_dropped = _NEVER if options.readonly else 0
         if alone and options.readonly:
             self.flag[0] = 1
-            self._first_dropped = _NEVER
         elif alone:
             self.sweep()
 
@@ -290,12 +289,9 @@ class SideKeeper:
 
 def _oldest_reader(handle: lmdb.Environment) -> int:
     """Return the transaction of the oldest reader of all processes."""
-    oldest = _NEVER
-    for line in handle.readers().splitlines():
-        fields = line.split()  # as in `stats`
-        if len(fields) == 3 and fields[0].isdigit() and fields[2].isdigit():
-            oldest = min(oldest, int(fields[2]))
-    return oldest
+    from objcache.engine.stats import readers_of  # noqa: PLC0415  # only where a file waits
+
+    return min((reader.transaction_id for reader in readers_of(handle)), default=_NEVER)
 
 
 def _shared_flag(path: str, mode: int, *, alone: bool) -> memoryview:

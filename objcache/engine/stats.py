@@ -5,11 +5,15 @@ Knows: lmdb's numbers. Must not know: what the records mean.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
-from objcache.engine._environment import Environment
+if TYPE_CHECKING:
+    import lmdb
 
-__all__ = ["EngineStats", "Reader", "stats_of"]
+    from objcache.engine._environment import Environment
+
+__all__ = ["EngineStats", "Reader", "readers_of", "stats_of"]
 
 
 class Reader(NamedTuple):
@@ -35,18 +39,21 @@ def stats_of(environment: Environment) -> EngineStats:
     handle = environment.handle
     status, extent = handle.stat(), handle.info()
     page_bytes = status["psize"]
-    readers = []
-    for line in handle.readers().splitlines():
-        fields = line.split()
-        # One line a reader: pid, thread, transaction id; "-" where none is open.
-        if len(fields) == 3 and fields[0].isdigit() and fields[2].isdigit():
-            readers.append(Reader(int(fields[0]), int(fields[2])))
     return EngineStats(
         records=status["entries"],
-        file_bytes=(extent["last_pgno"] + 1) * page_bytes,
+        file_bytes=environment.side.file_bytes(),
         used_bytes=page_bytes
         * (status["branch_pages"] + status["leaf_pages"] + status["overflow_pages"] + 2),
         map_bytes=environment.map_bytes,
         last_transaction_id=extent["last_txnid"],
-        readers=tuple(readers),
+        readers=tuple(readers_of(handle)),
     )
+
+
+def readers_of(handle: lmdb.Environment) -> Iterator[Reader]:
+    """Iterate over the open read transactions of all processes."""
+    for line in handle.readers().splitlines():
+        fields = line.split()
+        # One line a reader: pid, thread, transaction id; "-" where none is open.
+        if len(fields) == 3 and fields[0].isdigit() and fields[2].isdigit():
+            yield Reader(int(fields[0]), int(fields[2]))
