@@ -195,10 +195,6 @@ class Durability:
             return newest
         return record.transaction_id
 
-    @property
-    def _is_scratch(self) -> bool:
-        return self._environment.options.durability == "process"
-
     # -- the end -----------------------------------------------------------------------------
 
     def exiting(self) -> None:
@@ -219,6 +215,7 @@ class Durability:
         """End, before the file is closed; the caller holds `write_lock`."""
         checkpoints, self.checkpoints = self.checkpoints, None
         agreement, self._agreement = self._agreement, None
+        scratch = self._environment.options.durability == "process"
         try:
             if self.poison:
                 # Nothing can be made durable any more, and all who wrote were told.
@@ -226,7 +223,7 @@ class Durability:
                     checkpoints.discard()
             elif checkpoints is not None:
                 checkpoints.close()
-            elif agreement and self._is_scratch and agreement.ends():
+            elif agreement and scratch and agreement.ends():
                 self._end_checkpoints()
         finally:
             if agreement is not None:
