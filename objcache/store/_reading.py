@@ -16,7 +16,7 @@ from collections.abc import (
     ValuesView,
 )
 from functools import partial
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from objcache.engine import EngineFault, SideFileMissingError, Transaction
 from objcache.errors import CorruptRecordError
@@ -52,8 +52,6 @@ class ObjectReader(Mapping[K, V]):
     """
 
     __slots__ = ("_decode", "_prefix", "_records", "_short", "_source", "_text")
-
-    _view_type: ClassVar[type[RangeView[Any, Any]]]
 
     def __init__(self, source: Source, records: Records, prefix: bytes) -> None:
         self._source = source
@@ -216,7 +214,7 @@ class ObjectReader(Mapping[K, V]):
         return self._source.read(lambda transaction: length_of(transaction, self._prefix))
 
     def _whole(self, *, reverse: bool = False) -> RangeView[K, V]:
-        return self._view_type(self, section_range(self._prefix), reverse=reverse)
+        return RangeView(self, section_range(self._prefix), reverse=reverse)
 
     def __iter__(self) -> Iterator[K]:
         return self._whole().keys()
@@ -255,7 +253,7 @@ class ObjectReader(Mapping[K, V]):
         ...     list(store.range(("user", 1), ("user", 2)))
         [(('user', 1), 'ada')]
         """
-        return self._view_type(self, range_of(self._prefix, start, stop), reverse=reverse)
+        return RangeView(self, range_of(self._prefix, start, stop), reverse=reverse)
 
     def prefix(self, key_prefix: object, *, reverse: bool = False) -> RangeView[K, V]:
         """Return the entries whose key begins with *key_prefix*, in key order.
@@ -270,7 +268,7 @@ class ObjectReader(Mapping[K, V]):
         ...     list(store.prefix(("user",)).values())
         ['ada', 'alan']
         """
-        return self._view_type(self, prefix_range(self._prefix, key_prefix), reverse=reverse)
+        return RangeView(self, prefix_range(self._prefix, key_prefix), reverse=reverse)
 
     def first(self) -> tuple[K, V]:
         """Return key and value of the first entry in key order.
@@ -289,7 +287,7 @@ class ObjectReader(Mapping[K, V]):
         return self._end(reverse=True)
 
     def _end(self, *, reverse: bool) -> tuple[K, V]:
-        view = self._view_type(self, section_range(self._prefix), reverse=reverse, first_batch=1)
+        view = RangeView(self, section_range(self._prefix), reverse=reverse, first_batch=1)
         for entry in view:
             return entry
         raise KeyError("the mapping is empty")
@@ -370,9 +368,6 @@ class RangeView(Generic[K, V]):
         if full_low is not None and full_key < full_low:
             return False
         return full_high is None or full_key < full_high
-
-
-ObjectReader._view_type = RangeView  # noqa: SLF001  # the two are one
 
 
 class _Keys(KeysView[K]):
