@@ -9,7 +9,10 @@ from __future__ import annotations
 import time
 from typing import Final, Protocol
 
-__all__ = ["LOADED_AT", "SYSTEM_CLOCK", "Clock", "ManualClock", "SystemClock"]
+__all__ = ["LOADED_AT", "MICROSECONDS", "SYSTEM_CLOCK", "Clock", "ManualClock", "SystemClock"]
+
+MICROSECONDS: Final = 1_000_000
+"""How many make a second. Records and rows tell the time in them."""
 
 
 class Clock(Protocol):

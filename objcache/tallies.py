@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["COUNTERS", "NAME_BYTES", "Tallies", "Tally", "tallies_of"]
+__all__ = ["COUNTERS", "NAME_BYTES", "Tallies", "Tally", "tallies_beside", "tallies_of"]
 
 NAME_BYTES: Final = 16
 COUNTERS: Final = 3
@@ -35,6 +35,7 @@ _SLOT: Final = struct.Struct("=16s3Q")
 _FIRST: Final = 64
 _FILE_BYTES: Final = 1 << 18
 _MOST_SLOTS: Final = (_FILE_BYTES - _FIRST) // _SLOT.size
+_DIRECTORY: Final = "tallies"
 _SUFFIX: Final = ".tally"
 # More is damage, and another addition to it might not fit.
 _MOST_COUNTED: Final = 1 << 62
@@ -245,6 +246,17 @@ def tallies_of(directory: str | None, *, mode: int = 0o600) -> Tallies:
         if found is None:
             found = _tallies[place] = Tallies(place, mode=mode)
         return found
+
+
+def tallies_beside(directory: str, *, mode: int, readonly: bool) -> Tallies:
+    """Return the counts beside the store in *directory*.
+
+    Args:
+        directory: of the store.
+        mode: of new files.
+        readonly: the caller may not write there: the counts are its own, as each call returns them.
+    """
+    return tallies_of(None if readonly else os.path.join(directory, _DIRECTORY), mode=mode)
 
 
 def _before_fork() -> None:

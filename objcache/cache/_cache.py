@@ -26,7 +26,7 @@ from objcache.cache._sweeping import Sweeper, checked_interval
 from objcache.errors import StoreClosedError, StoreConflictError, WrongSecretError
 from objcache.protocols import MISSING, Missing
 from objcache.store import Store
-from objcache.tallies import tallies_of
+from objcache.tallies import tallies_beside
 
 if TYPE_CHECKING:
     from objcache.cache._check import CacheReport
@@ -43,7 +43,6 @@ _DIRECTORY: Final = "caches"
 _ASIDE_BYTES: Final = 1 << 14
 # To remove an entry takes some pages first, and a small file has few.
 _RESERVE_BYTES: Final = 1 << 18
-_TALLIES: Final = "tallies"
 _DEFAULT_LIMIT: Final = "1 GiB"
 _DEFAULT_POLICY: Final = "gate"
 
@@ -178,8 +177,8 @@ class Cache(CacheGroups[K, V]):
             # Counts, and threads, of the parent stay with it.
             self._forked = False
             store = self._store
-            directory = None if store.readonly else os.path.join(store.directory, _TALLIES)
-            self._tally = tallies_of(directory, mode=store.file_mode).tally(self._tally_name)
+            tallies = tallies_beside(store.directory, mode=store.file_mode, readonly=store.readonly)
+            self._tally = tallies.tally(self._tally_name)
             if self._sweeper is not None and self._whole_file:
                 self._sweeper.start()
         super()._refresh()

@@ -14,7 +14,7 @@ from zlib import crc32
 from objcache.cache._layout import SPREAD, slot_of
 from objcache.cache._ranges import UNREADABLE
 from objcache.cache._shared import Epoch, Hints
-from objcache.clock import Clock
+from objcache.clock import MICROSECONDS, Clock
 from objcache.engine import EngineFault, Session, SideFileMissingError
 from objcache.header import Header
 from objcache.keys import (
@@ -36,7 +36,6 @@ K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
 
-_MICROSECONDS: Final = 1_000_000
 _HITS: Final = 0
 _MISSES: Final = 1
 _UNREADABLE: Final = 2
@@ -199,8 +198,8 @@ class CacheReader(ObjectReader[K, V]):
         deadline_us = found.header.deadline_us
         return CacheEntry(
             found.value,
-            (found.header.created_us or 0) / _MICROSECONDS,
-            None if deadline_us is None else deadline_us / _MICROSECONDS,
+            (found.header.created_us or 0) / MICROSECONDS,
+            None if deadline_us is None else deadline_us / MICROSECONDS,
             found.header.tags,
             found.record_bytes,
         )
@@ -274,7 +273,7 @@ class CacheReader(ObjectReader[K, V]):
             found = self._found(key)
             if found is None:
                 return MISSING
-            age = self._clock.now() - (found.header.created_us or 0) / _MICROSECONDS
+            age = self._clock.now() - (found.header.created_us or 0) / MICROSECONDS
             if age > max_age:
                 return MISSING
             self._mark(found.located)
@@ -348,15 +347,15 @@ class CacheReader(ObjectReader[K, V]):
     def _now_s(self) -> float:
         """Return the time; what was over stays over where the clock was set back."""
         now_s = self._clock.now()
-        now_us = int(now_s * _MICROSECONDS)
+        now_us = int(now_s * MICROSECONDS)
         latest = self._latest
         if now_us >= latest[0]:
             latest[0] = now_us
             return now_s
-        return (latest[0] + 0.5) / _MICROSECONDS  # on no side of a microsecond when multiplied
+        return (latest[0] + 0.5) / MICROSECONDS  # on no side of a microsecond when multiplied
 
     def _now_us(self) -> int:
-        return int(self._now_s() * _MICROSECONDS)
+        return int(self._now_s() * MICROSECONDS)
 
     def _mark(self, located: bytes) -> None:
         self._read(self._hints, slot_of(located) & self._hints.mask)

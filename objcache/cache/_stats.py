@@ -5,27 +5,25 @@ Knows: numbers of the cache, of the file, and counts of all processes. Must not 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blake3 import blake3
 
 from objcache.cache._layout import POSITION_BYTES, State, name_of
 from objcache.cache._limits import size_in_bytes
+from objcache.clock import MICROSECONDS
 from objcache.engine import Transaction
 from objcache.header import MOMENT
 from objcache.store import Store
+from objcache.store.dated import MEMOIZE
 from objcache.store.generations import QUEUE, STATE, beside, generation_prefix
-from objcache.tallies import NAME_BYTES, Tallies, tallies_of
+from objcache.tallies import NAME_BYTES, Tallies, tallies_beside
 
 if TYPE_CHECKING:
     from objcache.cache._cache import Cache
 
 __all__ = ["CacheStats", "stats_of_cache"]
-
-_MICROSECONDS: Final = 1_000_000
-_MEMOIZED: Final = "objcache.memoize"
 
 
 class CacheStats(NamedTuple):
@@ -90,11 +88,10 @@ def stats_of_cache(
 
     state, oldest = store._session.read(read)  # noqa: SLF001
     engine = store.stats()
-    directory = None if store.readonly else os.path.join(store.directory, "tallies")
-    tallies = tallies_of(directory, mode=store.file_mode)
+    tallies = tallies_beside(store.directory, mode=store.file_mode, readonly=store.readonly)
     name = name_of(cache._names)  # noqa: SLF001
     hits, misses, unreadable = (
-        tuple(cache._tally) if directory is None else tallies.totals(name)  # noqa: SLF001
+        tuple(cache._tally) if store.readonly else tallies.totals(name)  # noqa: SLF001
     )
     return CacheStats(
         path=store.directory,
@@ -114,7 +111,7 @@ def stats_of_cache(
         expired=state.expired,
         removed=state.removed,
         oldest=oldest,
-        saved_s=_saved_us(cache, engine.namespaces, tallies) / _MICROSECONDS,
+        saved_s=_saved_us(cache, engine.namespaces, tallies) / MICROSECONDS,
     )
 
 
@@ -122,10 +119,10 @@ def _saved_us(
     cache: Cache[Any, Any], namespaces: Iterable[tuple[str, ...]], tallies: Tallies
 ) -> int:
     """Return what hits of functions memoized in *cache* have saved, over all processes."""
-    memoized = (*beside(cache._number), _MEMOIZED)  # noqa: SLF001
+    memoized = (*beside(cache._number), MEMOIZE)  # noqa: SLF001
     saved_us = 0
     for function in {names[3] for names in namespaces if names[:3] == memoized and names[3:]}:
-        names = (*cache.place.names, _MEMOIZED, function)
+        names = (*cache.place.names, MEMOIZE, function)
         saved_us += tallies.totals(blake3("\0".join(names).encode()).digest(NAME_BYTES))[2]
     return saved_us
 
@@ -135,4 +132,4 @@ def _oldest(transaction: Transaction, queue: bytes) -> float | None:
     if not cursor.set_range(queue) or not cursor.key().startswith(queue):
         return None
     position = cursor.key()[-POSITION_BYTES:]
-    return float(MOMENT.unpack_from(position)[0] / _MICROSECONDS)
+    return float(MOMENT.unpack_from(position)[0] / MICROSECONDS)

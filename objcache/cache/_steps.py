@@ -15,6 +15,7 @@ from objcache.cache._limits import checked_seconds
 from objcache.cache._ordered import CacheView
 from objcache.cache._rows import Incoming
 from objcache.cache._rules import Rules, size_on_disk
+from objcache.clock import MICROSECONDS
 from objcache.engine import Session, Transaction
 from objcache.engine.stats import stats_of
 from objcache.errors import StoreBusyError, StoreFullError
@@ -34,7 +35,6 @@ K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
 
-_MICROSECONDS: Final = 1_000_000
 _ATTEMPTS: Final = 16
 _GENTLE: Final = 8
 _LOOKS_MASK: Final = 7
@@ -326,7 +326,7 @@ class CacheSteps(CacheView[K, V]):
         Else an entry that was over would be back, or time would stand still for long.
         """
         latest = self._latest
-        now_us = int(self._clock.now() * _MICROSECONDS)
+        now_us = int(self._clock.now() * MICROSECONDS)
         if latest[0] - now_us <= _STANDSTILL_US or self._session.readonly:
             return now_us
         count = _BATCH
@@ -355,9 +355,9 @@ class CacheSteps(CacheView[K, V]):
         seconds = self._expire_s if expire is MISSING else checked_seconds(expire)
         if seconds is None:
             return None
-        now_us = int(self._clock.now() * _MICROSECONDS)
+        now_us = int(self._clock.now() * MICROSECONDS)
         if now_us < self._latest[0] <= now_us + _STANDSTILL_US:
             now_us = self._latest[0]
-        if seconds >= (_LAST_US - now_us) / _MICROSECONDS:
+        if seconds >= (_LAST_US - now_us) / MICROSECONDS:
             return _LAST_US
-        return max(now_us + int(seconds * _MICROSECONDS), 0)
+        return max(now_us + int(seconds * MICROSECONDS), 0)

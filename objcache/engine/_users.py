@@ -11,9 +11,9 @@ from typing import Final
 
 from objcache.engine._files import FileLock
 
-__all__ = ["Users"]
+__all__ = ["USERS_LOCK_NAME", "Users"]
 
-_USERS_NAME: Final = "users.lock"
+USERS_LOCK_NAME: Final = "users.lock"
 # Not `checkpoint.lock`: a checkpoint holds that while it waits for a transaction, which may wait
 # for a child that opens the store.
 _OPENING_NAME: Final = "opening.lock"
@@ -32,7 +32,7 @@ class Users:
 
     def __init__(self, file_lock: Callable[[str], FileLock]) -> None:
         self._file_lock = file_lock
-        self._lock = file_lock(_USERS_NAME)
+        self._lock = file_lock(USERS_LOCK_NAME)
         self._closed = False
 
     @contextmanager

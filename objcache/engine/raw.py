@@ -6,9 +6,11 @@ Knows: what belongs to reading one. Must not know: what keys and records mean.
 from objcache.engine._pages import Meta, Node, PageError, PageFile
 from objcache.engine._probe import Content, probe
 from objcache.engine._strays import Strays, states_of
+from objcache.engine._users import USERS_LOCK_NAME
 from objcache.engine._walk import Damage, Ranges, Walk, pinned_meta
 
 __all__ = [
+    "USERS_LOCK_NAME",
     "Content",
     "Damage",
     "Meta",

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from objcache.cache.places import Owned, Tracked, Tracker
-from objcache.memo._entries import MICROSECONDS, Kept, Row
+from objcache.clock import MICROSECONDS
+from objcache.memo._entries import Kept, Row
 from objcache.store.dated import DatedRecords
 
 if TYPE_CHECKING:

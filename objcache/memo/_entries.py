@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from objcache.clock import MICROSECONDS
 from objcache.hashing import digest, outline, text_of
 from objcache.memo._inputs import Input
 from objcache.protocols import MISSING
 
 __all__ = [
-    "MICROSECONDS",
     "VERSION_BYTES",
     "Entry",
     "Kept",
@@ -24,8 +24,6 @@ __all__ = [
     "picture_of",
     "row_of",
 ]
-
-MICROSECONDS: Final = 1_000_000
 
 Row = dict[str, Any]
 """The form on disk; docs/design/memoize.md lists the fields."""

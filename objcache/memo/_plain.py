@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pickle import loads
 from typing import Any
 
+from objcache.clock import MICROSECONDS
 from objcache.errors import ComputationTimeoutError
 from objcache.flights import Claim, Landed, WaitTimeoutError
-from objcache.memo._entries import MICROSECONDS
 from objcache.memo._known_keys import LONGEST_FORM_BYTES
 from objcache.memo._recall import Call, Recall, Remembered
 

@@ -13,14 +13,13 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from objcache.clock import SYSTEM_CLOCK, Clock
+from objcache.clock import MICROSECONDS, SYSTEM_CLOCK, Clock
 from objcache.errors import AuditError, ObjcacheError, StoreClosedError, UnkeyableArgumentError
 from objcache.flights import Claim, Flights, Landed, WaitTimeoutError, flights_of
 from objcache.hashing import digest, text_of
 from objcache.memo._arguments import Binding
 from objcache.memo._complaints import Complaints
 from objcache.memo._entries import (
-    MICROSECONDS,
     Entry,
     Kept,
     Picture,

@@ -19,23 +19,22 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from blake3 import blake3
 
+from objcache.clock import MICROSECONDS
 from objcache.errors import StoreFullError
 from objcache.flights import flights_of
 from objcache.hashing import digest
-from objcache.memo._entries import MICROSECONDS, VERSION_BYTES, Kept, Row
+from objcache.memo._entries import VERSION_BYTES, Kept, Row
 from objcache.store import Namespace, Store
-from objcache.store.dated import DatedRecords, Found
-from objcache.tallies import NAME_BYTES, Tally, tallies_of
+from objcache.store.dated import MEMOIZE, DatedRecords, Found
+from objcache.tallies import NAME_BYTES, Tallies, Tally, tallies_beside
 
 if TYPE_CHECKING:
     from objcache.cache.places import CachePlace
     from objcache.memo._bounded import Bounds
 
-__all__ = ["NAMESPACE", "Identity", "Opened", "Place", "Results"]
+__all__ = ["Identity", "Opened", "Place", "Results"]
 
 T = TypeVar("T")
-
-NAMESPACE: Final = "objcache.memoize"
 
 Place: TypeAlias = "Store[Any, Any] | Namespace[Any, Any] | CachePlace"
 
@@ -83,7 +82,7 @@ class Opened:
 
     def __init__(self, place: Place, identity: Identity) -> None:
         self.place = place
-        self.mapping = mapping = place.namespace(NAMESPACE).namespace(identity.name)
+        self.mapping = mapping = place.namespace(MEMOIZE).namespace(identity.name)
         self.rows: Namespace[bytes, Row] = mapping.namespace("entries").using("json")
         self.versions: Namespace[str, Any] = mapping.namespace("versions").using("json")
         self.arguments: Namespace[bytes, bytes] = mapping.namespace("arguments").using("raw")
@@ -91,17 +90,16 @@ class Opened:
         self.now = place.clock.now
         self.version = self._version_of(identity)
         self._set_bounds(place)
-        directory = None if place.readonly else os.path.join(place.directory, "tallies")
         self.flights = flights_of(None if place.readonly else place.directory, mode=place.file_mode)
         # One function below two namespaces is counted twice. What is counted outlives `clear`.
         names = mapping.names
         if self.generation:
-            names = (*getattr(place, "names", ()), NAMESPACE, identity.name)
+            names = (*getattr(place, "names", ()), MEMOIZE, identity.name)
         self.name = blake3("\0".join(names).encode()).digest(NAME_BYTES)
         self.flight: tuple[Any, ...] = self.name, self.version
         if self.generation:  # what was begun before `clear` is for those who asked before
             self.flight += (self.generation,)
-        self.tally: Tally = tallies_of(directory, mode=place.file_mode).tally(self.name)
+        self.tally: Tally = _tallies(place).tally(self.name)
 
     def _set_bounds(self, place: Place) -> None:
         self.bounds: Bounds | None = None
@@ -434,12 +432,13 @@ class Results:
         return hits, misses, saved_s, len(opened.rows), size_bytes
 
     def _totals(self, opened: Opened) -> tuple[int, int, int]:
-        directory = (
-            None if opened.place.readonly else os.path.join(opened.place.directory, "tallies")
-        )
-        if directory is None:
+        if opened.place.readonly:
             return opened.tally[0], opened.tally[1], opened.tally[2]
-        return tallies_of(directory, mode=opened.place.file_mode).totals(opened.name)
+        return _tallies(opened.place).totals(opened.name)
+
+
+def _tallies(place: Place) -> Tallies:
+    return tallies_beside(place.directory, mode=place.file_mode, readonly=place.readonly)
 
 
 def fingerprint(parts: Mapping[str, Any]) -> bytes:

@@ -13,7 +13,15 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from objcache.engine import FILE_NAME
-from objcache.engine.raw import Damage, PageError, PageFile, Strays, Walk, states_of
+from objcache.engine.raw import (
+    USERS_LOCK_NAME,
+    Damage,
+    PageError,
+    PageFile,
+    Strays,
+    Walk,
+    states_of,
+)
 from objcache.errors import (
     CorruptStoreError,
     ObjcacheError,
@@ -127,7 +135,7 @@ def damaged_file(directory: str) -> Iterator[PageFile]:
     lock: int | None = None
     try:
         try:
-            lock = os.open(os.path.join(directory, "users.lock"), os.O_RDONLY | os.O_CLOEXEC)
+            lock = os.open(os.path.join(directory, USERS_LOCK_NAME), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             lock = None  # a copy of the data file alone
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from objcache.clock import MICROSECONDS
 from objcache.codecs import CodecId
 from objcache.engine import ReadSnapshot
 from objcache.errors import CorruptRecordError, ObjcacheError
@@ -16,16 +17,14 @@ from objcache.header import Header
 from objcache.keys import engine_key, key_of, namespace_prefix, section_range
 from objcache.records import Records
 from objcache.store._scan import scan
-from objcache.store.dated import stored_bytes
+from objcache.store.dated import MEMOIZE, stored_bytes
 from objcache.store.generations import BESIDE, beside, caches_of
 
-__all__ = ["MEMOIZE", "PARTS", "Disagreement", "functions_among", "memo_disagreements"]
+__all__ = ["PARTS", "Disagreement", "functions_among", "memo_disagreements"]
 
-MEMOIZE: Final = "objcache.memoize"
 PARTS: Final = ("arguments", "chunks", "entries", "versions")
 _VERSION_BYTES: Final = 16
 _STREAM_BYTES: Final = 16
-_MICROSECONDS: Final = 1_000_000
 _MARKS: Final = {False: b"=", True: b"!"}
 
 Names = tuple[object, ...]
@@ -156,7 +155,7 @@ class _Function:
 
     def _fields(self, row: dict[str, Any], header: Header) -> list[str]:
         wrong = []
-        deadline = None if header.deadline_us is None else header.deadline_us / _MICROSECONDS
+        deadline = None if header.deadline_us is None else header.deadline_us / MICROSECONDS
         if row["deadline"] != deadline:
             wrong.append("the row has another deadline than the result")
         if tuple(row["tags"]) != header.tags:

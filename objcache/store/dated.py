@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from objcache.engine import (
     EngineFault,
@@ -27,7 +27,10 @@ from objcache.store.side import (
     side_file_of,
 )
 
-__all__ = ["DatedRecords", "Found", "stored_bytes"]
+__all__ = ["MEMOIZE", "DatedRecords", "Found", "stored_bytes"]
+
+MEMOIZE: Final = "objcache.memoize"
+"""The namespace below which memoized functions keep theirs: docs/design/memoize.md."""
 
 Found = tuple[Any, int, int | None]
 """A value, its cost and its deadline, both in microseconds; the deadline may be None."""

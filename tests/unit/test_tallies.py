@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from objcache import tallies as module
-from objcache.tallies import COUNTERS, NAME_BYTES, Tallies, tallies_of
+from objcache.tallies import COUNTERS, NAME_BYTES, Tallies, tallies_beside, tallies_of
 from tests.scripts import finish, run, start
 
 NAME = b"name of 16 bytes"
@@ -51,6 +51,19 @@ def file_of(slots):
 
 
 # -- adding and summing ----------------------------------------------------------------------
+
+
+def test_counts_lie_beside_a_store(tmp_path, place):
+    """The counts of a store lie in `tallies/` (docs/design/format.md); a reader's are its own."""
+    beside = tallies_beside(str(tmp_path), mode=0o640, readonly=False)
+    readers = tallies_beside(str(tmp_path), mode=0o640, readonly=True)
+    beside.tally(NAME)[0] += 1
+    readers.tally(NAME)[0] += 10
+
+    assert beside is tallies_of(str(place))
+    assert (1, 0, 0) == beside.totals(NAME)
+    assert (10, 0, 0) == readers.totals(NAME)
+    assert [0o640] == [file.stat().st_mode & 0o777 for file in place.iterdir()]
 
 
 def test_counts_of_all_objects_are_summed(place, tallies):

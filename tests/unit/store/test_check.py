@@ -614,9 +614,7 @@ def test_check_in_a_transaction_sees_what_is_committed(open_store):
 
 def test_names_are_those_of_memoize():
     """What the check knows of memoized functions is what `objcache.memo` writes."""
-    assert _results.NAMESPACE == _memo_rows.MEMOIZE
     assert _entries.VERSION_BYTES == _memo_rows._VERSION_BYTES
-    assert _entries.MICROSECONDS == _memo_rows._MICROSECONDS
     assert {False: _results._RESULT, True: _results._RAISED} == _memo_rows._MARKS
 
 
