@@ -10,7 +10,7 @@ import mmap
 import os
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -18,8 +18,10 @@ from objcache.errors import CorruptStoreError
 
 __all__ = [
     "BRANCH",
+    "DEEPEST",
     "FIRST_PAGE",
     "LEAF",
+    "NUMBER_BYTES",
     "Meta",
     "Node",
     "Page",
@@ -28,6 +30,7 @@ __all__ = [
     "Run",
     "Tree",
     "branch_nodes",
+    "in_turn",
     "leaf_nodes",
     "parsed",
     "read_meta",
@@ -58,6 +61,10 @@ _MOST_HOLES_BYTES: Final = 1 << 37
 
 FIRST_PAGE: Final = 2
 """The first page that is not a meta page."""
+NUMBER_BYTES: Final = _NUMBER.size
+"""How long the numbers of pages and transactions are, in the list of free pages."""
+DEEPEST: Final = 32
+"""A tree with more levels is a circle."""
 BRANCH: Final = 1
 LEAF: Final = 2
 _OVERFLOW: Final = 4
@@ -324,6 +331,11 @@ def _read_tree(content: bytes, offset: int) -> tuple[int, Tree]:
     )
     known = None if root == _NO_PAGE else root
     return padding, Tree(flags, depth, branches, leaves, overflow, entries, known)
+
+
+def in_turn(transaction_ids: Sequence[int]) -> bool:
+    """Return whether states of *transaction_ids* can be the two that the meta pages name."""
+    return len(transaction_ids) == 2 and abs(transaction_ids[0] - transaction_ids[1]) <= 1
 
 
 def parsed(content: bytes) -> Page:

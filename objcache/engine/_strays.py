@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from objcache.engine._pages import (
+    DEEPEST,
     FIRST_PAGE,
     LEAF,
+    NUMBER_BYTES,
     Meta,
     Node,
     Page,
@@ -19,6 +21,7 @@ from objcache.engine._pages import (
     PageFile,
     Tree,
     branch_nodes,
+    in_turn,
     leaf_nodes,
     parsed,
     read_meta,
@@ -29,8 +32,6 @@ from objcache.engine._walk import Walk
 
 __all__ = ["Strays", "states_of"]
 
-_NUMBER_BYTES: Final = 8
-_DEEPEST: Final = 32
 _ANY_TRANSACTION: Final = 1 << 48
 
 
@@ -49,8 +50,7 @@ def states_of(file: PageFile, directory: str) -> list[Meta]:
         if state is not None:
             states.append(state)
     states.sort(key=lambda state: state.transaction_id, reverse=True)
-    in_turn = len(states) == 2 and states[0].transaction_id - states[1].transaction_id <= 1
-    if not in_turn:
+    if not in_turn([state.transaction_id for state in states]):
         # A damaged page may lie about its transaction; the list of free pages names it once more.
         states.sort(key=lambda state: _last_freed(file, state), reverse=True)
     for state in _checkpoint_states(directory):
@@ -213,7 +213,7 @@ def _last_free_list(file: PageFile) -> Walk:
             newest, root = transaction_id, number
         for child in children:
             parents[child] = number
-    for _ in range(_DEEPEST):
+    for _ in range(DEEPEST):
         if root in parents:
             root = parents[root]
     none = Tree(0, 0, 0, 0, 0, 0, None)
@@ -227,7 +227,7 @@ def _last_free_list(file: PageFile) -> Walk:
 
 def _names_transaction(key: bytes) -> bool:
     """Return whether *key* looks like one of the list of free pages."""
-    return len(key) == _NUMBER_BYTES and int.from_bytes(key, sys.byteorder) < _ANY_TRANSACTION
+    return len(key) == NUMBER_BYTES and int.from_bytes(key, sys.byteorder) < _ANY_TRANSACTION
 
 
 def _free_page(file: PageFile, number: int) -> tuple[int, list[int]]:
@@ -238,17 +238,17 @@ def _free_page(file: PageFile, number: int) -> tuple[int, list[int]]:
         return 0, []
     if page.flags != LEAF:
         nodes = list(branch_nodes(page))
-        if any(node is None or len(node[0]) not in {0, _NUMBER_BYTES} for node in nodes):
+        if any(node is None or len(node[0]) not in {0, NUMBER_BYTES} for node in nodes):
             return 0, []
         return 0, [node[1] for node in nodes if node is not None]
     last = 0
     for leaf in leaf_nodes(page):
-        if leaf is None or len(leaf.key) != _NUMBER_BYTES:
+        if leaf is None or len(leaf.key) != NUMBER_BYTES:
             return 0, []
         listed = file.value(leaf)
-        if not listed or len(listed) % _NUMBER_BYTES:
+        if not listed or len(listed) % NUMBER_BYTES:
             return 0, []
-        if memoryview(listed).cast("Q")[0] != len(listed) // _NUMBER_BYTES - 1:
+        if memoryview(listed).cast("Q")[0] != len(listed) // NUMBER_BYTES - 1:
             return 0, []
         last = int.from_bytes(leaf.key, sys.byteorder)
     return last, []

@@ -16,7 +16,9 @@ from typing import Final, NamedTuple
 
 from objcache.engine._pages import (
     BRANCH,
+    DEEPEST,
     FIRST_PAGE,
+    NUMBER_BYTES,
     Meta,
     Node,
     Page,
@@ -33,9 +35,7 @@ from objcache.errors import CorruptStoreError, StoreBusyError
 
 __all__ = ["Damage", "Ranges", "Walk", "pinned_meta"]
 
-_DEEPEST: Final = 32
 _ATTEMPTS: Final = 100
-_NUMBER_BYTES: Final = 8
 _MOST_DAMAGES: Final = 100_000
 
 _RECORDS: Final = "records"
@@ -152,7 +152,7 @@ class Walk:
         self.damages: list[Damage] = []
         # Both are bounded by the file, not by what a meta page claims.
         self.known_pages = max(min(meta.last_page + 1, file.pages), FIRST_PAGE)
-        self.freed = array("Q", bytes(_NUMBER_BYTES * self.known_pages))
+        self.freed = array("Q", bytes(NUMBER_BYTES * self.known_pages))
         self.free_is_sound = False
         self.unaccounted = 0
         self.last_freed = 0
@@ -202,9 +202,9 @@ class Walk:
         ]
 
     def _free(self, transaction_id: int, listed: bytes) -> None:
-        words = len(listed) // _NUMBER_BYTES
-        numbers = memoryview(listed[: words * _NUMBER_BYTES]).cast("Q")
-        if not words or len(listed) % _NUMBER_BYTES or numbers[0] != words - 1:
+        words = len(listed) // NUMBER_BYTES
+        numbers = memoryview(listed[: words * NUMBER_BYTES]).cast("Q")
+        if not words or len(listed) % NUMBER_BYTES or numbers[0] != words - 1:
             self._note_fault("a part of it has another length than it says")
             return
         self.last_freed = max(self.last_freed, transaction_id)
@@ -305,7 +305,7 @@ class Walk:
             self._damaged(step, f"it says that it is page {page.number}")
         else:
             self._states[step.number] = _WHOLE
-        if page.flags == BRANCH and step.depth >= _DEEPEST:
+        if page.flags == BRANCH and step.depth >= DEEPEST:
             self._damaged(step, "it lies deeper than any tree is")
             return None
         return page

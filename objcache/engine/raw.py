@@ -3,7 +3,7 @@
 Knows: what belongs to reading one. Must not know: what keys and records mean.
 """
 
-from objcache.engine._pages import Meta, Node, PageError, PageFile
+from objcache.engine._pages import Meta, Node, PageError, PageFile, in_turn
 from objcache.engine._probe import Content, probe
 from objcache.engine._strays import Strays, states_of
 from objcache.engine._users import USERS_LOCK_NAME
@@ -20,6 +20,7 @@ __all__ = [
     "Ranges",
     "Strays",
     "Walk",
+    "in_turn",
     "pinned_meta",
     "probe",
     "states_of",

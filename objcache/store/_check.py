@@ -23,6 +23,7 @@ from objcache.engine.raw import (
     Meta,
     PageFile,
     Walk,
+    in_turn,
     pinned_meta,
     probe,
 )
@@ -41,7 +42,13 @@ from objcache.records import Records
 from objcache.signing import Signer
 from objcache.store._cache_rows import CacheRows
 from objcache.store._counters import OTHERS_KEY, read_count
-from objcache.store._damaged import Problem, first_pages, problem_of, refuse_other_paths
+from objcache.store._damaged import (
+    Problem,
+    first_pages,
+    out_of_turn,
+    problem_of,
+    refuse_other_paths,
+)
 from objcache.store._locations import names_of, place_of, prefix_of
 from objcache.store._memo_rows import memo_disagreements
 from objcache.store._scan import scan
@@ -239,13 +246,9 @@ def _check_metas(file: PageFile, check: _Check) -> None:
     found: list[int] = []
     for _ in range(_ATTEMPTS):  # one of them may just be written
         found = [meta.transaction_id for meta in file.metas()]
-        if len(found) == 2 and found[0] - found[1] <= 1:
+        if in_turn(found):
             return
-    check.report_problem(
-        "pages 0 and 1",
-        "page",
-        f"they name transactions {found}, which do not follow one another",
-    )
+    check.problems.append(out_of_turn(found))
 
 
 def _check_memo(snapshot: ReadSnapshot, check: _Check) -> None:

@@ -40,6 +40,7 @@ __all__ = [
     "Problem",
     "damaged_file",
     "first_pages",
+    "out_of_turn",
     "problem_of",
     "refuse_other_paths",
     "settings_of",
@@ -76,6 +77,12 @@ def problem_of(damage: Damage) -> Problem:
     elif damage.high > damage.low:
         lost = f"; entries from {_bound(damage.low)} up to {_bound(damage.high)} may be lost"
     return Problem(where, "page", damage.reason + lost)
+
+
+def out_of_turn(transaction_ids: list[int]) -> Problem:
+    """Return what it is that the meta pages name states of *transaction_ids*."""
+    message = f"they name transactions {transaction_ids}, which do not follow one another"
+    return Problem("pages 0 and 1", "page", message)
 
 
 def _bound(key: bytes) -> str:

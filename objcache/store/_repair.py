@@ -21,7 +21,7 @@ from objcache.engine import (
     open_session,
     side_row,
 )
-from objcache.engine.raw import Meta, PageError, PageFile, Ranges, Strays, Walk, states_of
+from objcache.engine.raw import Meta, PageError, PageFile, Ranges, Strays, Walk, in_turn, states_of
 from objcache.errors import (
     CorruptStoreError,
     ObjcacheError,
@@ -38,6 +38,7 @@ from objcache.store._damaged import (
     FoundSettings,
     Problem,
     damaged_file,
+    out_of_turn,
     problem_of,
     refuse_other_paths,
     settings_of,
@@ -242,8 +243,8 @@ class _Salvage:
     def run(self, advance: Advance | None) -> None:
         """Take whatever can be taken."""
         walk = Walk(self._file, self._states[0], advance) if self._states else None
-        in_turn = self._report_metas()
-        strays = Strays(self._file, walk, seek_newer=not in_turn)
+        follow = self._report_metas()
+        strays = Strays(self._file, walk, seek_newer=not follow)
         doubtful = False
         if strays.newest or walk is None:
             suspect = _EVERYTHING  # the present state has no meta page any more
@@ -253,7 +254,7 @@ class _Salvage:
             older = self._states[1:]
             more = self._file.pages > walk.meta.last_page + 1 or walk.unaccounted
             # A later state may have lost both its meta page and its list of free pages.
-            doubtful = not in_turn and bool(more or not strays.make_sense(free=True))
+            doubtful = not follow and bool(more or not strays.make_sense(free=True))
         if doubtful:
             suspect = _EVERYTHING
         if suspect and strays.tell_free:
@@ -283,11 +284,9 @@ class _Salvage:
                 self.problems.append(Problem(f"page {number}", "page", str(error)))
             if state is not None:
                 ids.append(state.transaction_id)
-        in_turn = len(ids) == 2 and abs(ids[0] - ids[1]) <= 1
-        if len(ids) == 2 and not in_turn:
-            message = f"they name transactions {ids}, which do not follow one another"
-            self.problems.append(Problem("pages 0 and 1", "page", message))
-        return in_turn
+        if len(ids) == 2 and not in_turn(ids):
+            self.problems.append(out_of_turn(ids))
+        return in_turn(ids)
 
     def _present(self, walk: Walk) -> Ranges:
         walk.free_list()
