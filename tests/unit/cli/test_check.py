@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import subprocess
-import sys
 
 import pytest
 
 from objcache import Store
 from objcache.cli import main
 from objcache.engine import FILE_NAME
+from tests.unit.cli.terminals import on_terminal
 from tests.unit.store.damaging import BRANCH, LEAF, LONG, SECRET, Layout, alter, garbled, zeroed
 
 pytestmark = pytest.mark.damages
@@ -190,23 +188,7 @@ def test_settings_from_needs_repair(library, capsys):
 
 def test_terminal_gets_a_bar(library):
     """On a terminal the check shows how far it is, and the answer stays."""
-    main_end, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "objcache", "check", library, "--deep"],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "200"},
-    )
-    os.close(terminal)
-    written = b""
-    try:
-        while part := os.read(main_end, 65536):
-            written += part
-    except OSError:
-        pass  # how Linux says that the other end was closed
-    os.close(main_end)
+    written = on_terminal("check", library, "--deep", COLUMNS="200")
 
-    assert 0 == process.wait(timeout=60)
-    assert b"reading pages" in written
-    assert b"302 entries read, all is well" in written
+    assert "reading pages" in written
+    assert "302 entries read, all is well" in written

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from objcache.cli import _analysis, _demo
 from objcache.cli._analysis import analyse_source
 from objcache.cli._report import FirstRun
 from objcache.cli._sources import find_sources, read_source
+from tests.unit.cli.terminals import on_terminal
 
 
 @pytest.fixture
@@ -263,29 +263,6 @@ def test_reader_that_leaves_ends_it_quietly(tree, path):
 
     assert "Error" not in errors
     assert "Traceback" not in errors
-
-
-def on_terminal(*arguments, output=None, **environment):
-    """What the command line writes to a terminal; its stdout may go to a file, *output*."""
-    main_end, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "objcache", *map(str, arguments)],
-        stdin=terminal,
-        stdout=output or terminal,
-        stderr=terminal,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **environment},
-    )
-    os.close(terminal)
-    written = b""
-    try:
-        while part := os.read(main_end, 65536):
-            written += part
-    except OSError:
-        pass  # how Linux says that the other end was closed
-    os.close(main_end)
-
-    assert 0 == process.wait(timeout=60)
-    return written.decode()
 
 
 def test_terminal_gets_a_bar_and_colours(tree, path):

@@ -34,21 +34,6 @@ NEVER = 3600.0
 
 
 @pytest.fixture
-def boot(tmp_path, monkeypatch):
-    """Make this another boot of the machine, whenever it is called."""
-    file = tmp_path / "boot_id"
-    count = [0]
-
-    def again():
-        count[0] += 1
-        file.write_text(f"00000000-0000-0000-0000-{count[0]:012}\n")
-
-    again()
-    monkeypatch.setattr(_boot, "BOOT_ID_FILE", str(file))
-    return again
-
-
-@pytest.fixture
 def store(open_store, boot):
     """A store that makes a checkpoint only when it is told to."""
     return open_store(durability="checkpoint", checkpoint_interval=NEVER)

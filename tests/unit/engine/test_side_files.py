@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from objcache import Store
-from objcache.engine import SideFileMissingError, _boot, _side_keeper
+from objcache.engine import SideFileMissingError, _side_keeper
 from objcache.engine._checkpoint_file import CheckpointFile
 from objcache.errors import PoisonedStoreError, StoreError, StoreFullError
 from tests.conftest import SECRET
@@ -20,21 +20,6 @@ from tests.scripts import start
 
 NEVER = 3600.0
 LONG = "x" * (1 << 20)
-
-
-@pytest.fixture
-def boot(tmp_path, monkeypatch):
-    """Make this another boot of the machine, whenever it is called."""
-    file = tmp_path / "boot_id"
-    count = [0]
-
-    def again():
-        count[0] += 1
-        file.write_text(f"00000000-0000-0000-0000-{count[0]:012}\n")
-
-    again()
-    monkeypatch.setattr(_boot, "BOOT_ID_FILE", str(file))
-    return again
 
 
 @pytest.fixture

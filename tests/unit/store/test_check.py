@@ -37,10 +37,8 @@ from tests.unit.store.damaging import (
     META,
     PAGE,
     SECRET,
-    Layout,
     Raw,
     alter,
-    build,
     copy_of,
     garbled,
     records_of,
@@ -49,20 +47,6 @@ from tests.unit.store.damaging import (
 
 pytestmark = pytest.mark.damages
 RAN = []
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory):
-    """A whole store with every kind of page, made once."""
-    path = str(tmp_path_factory.mktemp("origin") / "store")
-    build(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def layout(origin):
-    """What lies on which of its pages."""
-    return Layout(os.path.join(origin, FILE_NAME))
 
 
 def messages(report):
@@ -571,12 +555,14 @@ def test_page_with_another_number_is_found(origin, layout, tmp_path):
     assert problems[0].message.startswith(f"it says that it is page {page ^ 1}; entries from")
 
 
-def test_meta_pages_out_of_turn_are_found(origin, layout, tmp_path):
-    """A meta page that names a transaction far from the other's is damaged, and said to be."""
+@pytest.mark.parametrize("by", [2, 256])
+def test_meta_pages_out_of_turn_are_found(origin, layout, tmp_path, by):
+    """A meta page that names a transaction that does not follow the other's is said to be damaged."""
     newest = max(layout.pages[META], key=layout.transaction_of)
 
     def later(content):
-        content[145] ^= 1
+        named = int.from_bytes(content[144:152], sys.byteorder)
+        content[144:152] = (named + by).to_bytes(8, sys.byteorder)
         return content
 
     path = str(tmp_path / "damaged")

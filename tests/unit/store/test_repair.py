@@ -36,7 +36,6 @@ from tests.unit.store.damaging import (
     Layout,
     Raw,
     alter,
-    build,
     copy_of,
     entries,
     garbled,
@@ -48,20 +47,6 @@ pytestmark = pytest.mark.damages
 
 # What stands before the bytes of a long value in its record: header, MAC, beginning of the pickle.
 RECORD_BYTES = 38
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory):
-    """A whole store with every kind of page, made once."""
-    path = str(tmp_path_factory.mktemp("origin") / "store")
-    build(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def layout(origin):
-    """What lies on which of its pages."""
-    return Layout(os.path.join(origin, FILE_NAME))
 
 
 @pytest.fixture(scope="module")
