@@ -162,8 +162,7 @@ class Cache(CacheGroups[K, V]):
         reserve_bytes = 0 if limits.file_bytes is None else limits.file_bytes // 8 + _RESERVE_BYTES
         self._rules = Rules(
             *(store.directory, 0, b"", (b"", b""), limits, limits.largest_entry_bytes),
-            *(policy, self._hints, reserve_bytes),
-            side=session.environment.side,
+            *(policy, self._hints, reserve_bytes, session.environment.side),
             kept=Kept(),
             siblings=self._siblings,
         )

@@ -67,7 +67,7 @@ class CacheGroups(CacheCounters[K, V]):
         They are never returned anyway, and writes remove some each time. Cost: proportional to
         their number; a thousand in a transaction.
         """
-        return self._in_batches(lambda ledger: ledger.expire(_BATCH))
+        return self._in_batches(Ledger.expire)
 
     def sweep(self) -> int:
         """Remove all entries whose deadline has come, if there are any; as `expire`.
@@ -86,6 +86,6 @@ class CacheGroups(CacheCounters[K, V]):
         Writes do that themselves; after the bounds were lowered this does it at once.
         """
         removed = self.expire()
-        removed += self._in_batches(lambda ledger: ledger.cull(_BATCH))
-        self._in_batches(lambda ledger: ledger.drop_over(_BATCH))
+        removed += self._in_batches(Ledger.cull)
+        self._in_batches(Ledger.drop_over)
         return removed

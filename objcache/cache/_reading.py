@@ -76,17 +76,8 @@ class CacheReader(ObjectReader[K, V]):
     """
 
     __slots__ = (
-        *(
-            "_clock",
-            "_committed",
-            "_epoch",
-            "_flags_reads",
-            "_hints",
-            "_known_epoch",
-            "_latest",
-            "_names",
-        ),
-        *("_number", "_read", "_session", "_tally"),
+        *("_clock", "_committed", "_epoch", "_flags_reads", "_hints", "_known_epoch"),
+        *("_latest", "_names", "_number", "_read", "_session", "_tally"),
     )
 
     _clock: Clock

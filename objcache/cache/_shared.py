@@ -22,7 +22,7 @@ _OPEN_FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _GHOST_BYTES: Final = 4
 
 Epoch = memoryview
-"""Three numbers: a magic one, the epoch, and a tick that policies count reads with."""
+"""Four numbers: a magic one, the epoch, one that is not used, and the latest time seen."""
 
 
 class Hints(NamedTuple):

@@ -5,20 +5,18 @@ Knows: generations, bounds, the time that all processes agree on. Must not know:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from objcache.cache._layout import place_of
 from objcache.cache._ledger import Ledger
 from objcache.cache._limits import checked_seconds
-from objcache.cache._ordered import CacheView
+from objcache.cache._room import CacheRoom, OverError
 from objcache.cache._rows import Incoming
 from objcache.cache._rules import Rules, size_on_disk
 from objcache.clock import MICROSECONDS
-from objcache.engine import Session, Transaction
-from objcache.engine.stats import stats_of
-from objcache.errors import StoreBusyError, StoreFullError
+from objcache.engine import Transaction
+from objcache.errors import StoreFullError
 from objcache.keys import engine_key
 from objcache.protocols import MISSING, Missing
 from objcache.store.generations import (
@@ -35,37 +33,22 @@ K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
 
-_ATTEMPTS: Final = 16
-_GENTLE: Final = 8
 _LOOKS_MASK: Final = 7
 _BATCH: Final = 1000
-_FEW: Final = 8
-_LEAST_BYTES: Final = 1 << 14
 # What a change writes beside a record: pages of the queue, and of what is evicted.
 _INDEX_BYTES: Final = 1 << 14
 _LAST_US: Final = (1 << 63) - 1
-# Two checkpoints of the default interval, in which every process lets its pages go.
-_TURN_S: Final = 0.02
-_TURNS: Final = 125
-_LOCK: Final = "room.lock"
-_LARGEST: Final = "the largest entry of this cache"
 # Clocks are set back by less all the time; for so long time stands still.
 _STANDSTILL_US: Final = 1_000_000
 
 
-class _OverError(Exception):
-    """Another generation of the cache began between the encoding of a record and its write."""
-
-
-class CacheSteps(CacheView[K, V]):
+class CacheSteps(CacheRoom[K, V]):
     """A cache as what writes to it sees it: steps that are done wholly, once, or not at all."""
 
-    __slots__ = ("_expire_s", "_last_us", "_rules", "_session")
+    __slots__ = ("_expire_s", "_last_us")
 
     _expire_s: float | None
     _last_us: int
-    _rules: Rules
-    _session: Session
 
     # -- which generation --------------------------------------------------------------------
 
@@ -101,7 +84,7 @@ class CacheSteps(CacheView[K, V]):
             self._settle()
             try:
                 return write(self._rules)
-            except _OverError:
+            except OverError:
                 self._known_epoch = -1
 
     def _atomic(self, step: Callable[[], T]) -> T:
@@ -138,7 +121,7 @@ class CacheSteps(CacheView[K, V]):
         """Return what *step* did with the rows of the cache, in one transaction.
 
         Raises:
-            _OverError: the generation that the caller means is over.
+            OverError: the generation that the caller means is over.
             StoreFullError: there is no room even after evictions.
         """
 
@@ -180,7 +163,7 @@ class CacheSteps(CacheView[K, V]):
             entry = self._incoming(rules, key, value, deadline_us, tags, created_us)
             try:
                 self._change(rules, lambda ledger: ledger.admit(entry), entry.size_bytes)  # noqa: B023  # run at once
-            except _OverError:
+            except OverError:
                 self._session.environment.side.discard(side_file_of(entry.record))
                 self._known_epoch = -1
             except BaseException:
@@ -213,110 +196,18 @@ class CacheSteps(CacheView[K, V]):
             self._check_size(size_bytes)
         return Incoming(located, record, position, slot, size_bytes, deadline_us, tags)
 
-    def _ledger(self, transaction: Transaction, rules: Rules) -> Ledger:
-        key, value = rules.registered
-        if transaction.get(key) != value:
-            raise _OverError
-        return Ledger(transaction, rules, self._now_us)
-
-    def _having_room(self, write: Callable[[], T], wanted_bytes: int, full: StoreFullError) -> T:
-        """Make room in a file that was found *full*, and return what *write* did then."""
-        limits = self._rules.limits
-        if limits.file_bytes is None or not limits.evicts or full.bound == _LARGEST:
-            raise full
-        lock = self._session.environment.file_lock(_LOCK)
-        try:
-            self._take_turn(lock)
-            for attempt in range(_ATTEMPTS):
-                try:
-                    return write()
-                except StoreFullError as error:
-                    wanted = max(wanted_bytes, error.wanted_bytes or 0, _LEAST_BYTES)
-                    gently = attempt < _GENTLE
-                    wanted <<= min(attempt, _GENTLE)
-                    if attempt == _ATTEMPTS - 1 or not self._free(wanted, gently=gently):
-                        raise
-        finally:
-            lock.close()
-        raise AssertionError
-
-    def _take_turn(self, lock: Any) -> None:
-        """Wait for the *lock* of who makes room: what one has freed, another would use before it."""
-        timeout_s = self._session.timeout_s
-        begun_s = self._clock.monotonic()
-        while True:
-            try:
-                lock.acquire(exclusive=True, timeout_s=_TURN_S)
-            except StoreBusyError:
-                if timeout_s is not None and self._clock.monotonic() - begun_s > timeout_s:
-                    raise
-                self._session.sync()  # the checkpoint of this process keeps pages from the other
-            else:
-                return
-
-    def _wait_for_pages(self) -> None:
-        """Wait a little for checkpoints of other processes, which keep the pages just freed."""
-        for _ in range(_TURNS):
-            engine = stats_of(self._session.environment)
-            freed_id = engine.last_transaction_id - 1
-            own = os.getpid()
-            if not any(
-                reader.pid != own and reader.transaction_id < freed_id for reader in engine.readers
-            ):
-                return
-            self._clock.sleep(_TURN_S)
-
-    def _free(self, wanted_bytes: int, *, gently: bool = True) -> bool:
-        """Make room in a file that is full; return whether a write may work now."""
-        # Removing needs pages too: where they lack, a few rows may still go.
-        for most in (_BATCH, _FEW):
-            # Pages of the last checkpoint are used again after the next one only.
-            self._session.sync()
-            try:
-                self._session.write(self._freeing(wanted_bytes, most, gently=gently), brief=True)
-                self._session.sync()
-                # LMDB uses pages that were freed before the oldest reader's transaction, not in
-                # it, and a checkpoint is such a reader: so one more transaction.
-                self._session.write(self._freeing(0, 0, gently=True), brief=True)
-            except _OverError:
-                return True
-            except StoreFullError:
-                self._wait_for_pages()
-                continue
-            self._session.sync()
-            self._wait_for_pages()
-            # Even if nothing was removed: others may have, and the next write finds their pages.
-            return True
-        return False  # a reader holds all pages
-
-    def _freeing(
-        self, wanted_bytes: int, most: int, *, gently: bool
-    ) -> Callable[[Transaction], None]:
-        rules = self._rules
-
-        def free(transaction: Transaction) -> None:
-            ledger = self._ledger(transaction, rules)
-            if most and not ledger.drop_over(most) and not ledger.expire(most):
-                ledger.free(2 * wanted_bytes if most == _BATCH else 1, gently=gently)
-            ledger.finish()
-
-        return free
-
-    def _in_batches(self, step: Callable[[Ledger], int]) -> int:
-        """Do *step*, which returns how many it has dealt with, until there are no more."""
+    def _in_batches(self, step: Callable[[Ledger, int], int]) -> int:
+        """Do *step*, up to so many at a time, which returns how many, until there are no more."""
         done = 0
         while True:
-            count = self._retried(lambda rules: self._change(rules, step, 0, expires=False))
+            count = self._retried(
+                lambda rules: self._change(
+                    rules, lambda ledger: step(ledger, _BATCH), 0, expires=False
+                )
+            )
             done += count
             if count < _BATCH:
                 return done
-
-    # -- sizes -------------------------------------------------------------------------------
-
-    def _check_size(self, size_bytes: int) -> None:
-        largest = self._rules.largest_bytes
-        if size_bytes > largest:
-            raise StoreFullError(self._session.directory, largest, size_bytes, _LARGEST)
 
     # -- time --------------------------------------------------------------------------------
 
@@ -336,7 +227,7 @@ class CacheSteps(CacheView[K, V]):
                 count = self._change(
                     self._rules, lambda ledger: ledger.expire(_BATCH), 0, expires=False
                 )
-            except _OverError:
+            except OverError:
                 self._known_epoch = -1
         latest[0] = max(now_us, 0)
         return now_us

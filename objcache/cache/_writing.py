@@ -27,7 +27,6 @@ V = TypeVar("V")
 
 Tags = str | Iterable[str] | None
 
-_BATCH: Final = 1000
 _MOST_TAGS: Final = 100
 _LONGEST_TAG_BYTES: Final = 200
 
@@ -284,7 +283,7 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
         another generation begins, and later writes remove the rows of the one before.
         """
         if self._session.in_transaction:
-            self._in_batches(lambda ledger: ledger.clear(_BATCH))
+            self._in_batches(Ledger.clear)
             return
         epoch = self._epoch
         soon = _another(odd=True)

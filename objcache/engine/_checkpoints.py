@@ -73,16 +73,8 @@ class Checkpoints:
     """
 
     __slots__ = (
-        *(
-            "_closed",
-            "_data",
-            "_early_bytes",
-            "_environment",
-            "_file",
-            "_flushed_bytes",
-            "_flushing",
-            "_lock",
-        ),
+        *("_closed", "_data", "_early_bytes", "_environment", "_file", "_flushed_bytes"),
+        *("_flushing", "_lock"),
         *("_mutex", "_page_bytes", "_settled", "_thread", "_unsynced_bytes"),
         *("_wait_bytes", "_wake"),
         *("dirty", "durable_id", "pin"),
@@ -142,19 +134,15 @@ class Checkpoints:
         return transaction
 
     def _wait_for_another(self) -> None:
-        """Wait until another checkpoint has begun: the thread's, which is flushed meanwhile.
-
-        Pages that cannot be used yet are those of the one that is flushed, and those since.
-        """
+        """Wait until the thread has begun another checkpoint; it is flushed while writing goes on."""
         if self._thread is not None:
             self._wake.set()
             with self._settled:
-                self._settled.wait_for(self._has_another_begun, _PATIENCE_S)
-        if not self._has_another_begun() or self.pin is None:
-            self.make()
-
-    def _has_another_begun(self) -> bool:
-        return self._unsynced_bytes <= self._wait_bytes
+                if self._settled.wait_for(
+                    lambda: self._unsynced_bytes <= self._wait_bytes, _PATIENCE_S
+                ):
+                    return
+        self.make()
 
     def _is_pinned(self) -> bool:
         return self.pin is not None
