@@ -47,6 +47,18 @@ _UNTRACKED: Final[dict[str, Any]] = {"trackfd": False} if sys.version_info >= (3
 _mapped: dict[int, tuple[weakref.ref[mmap.mmap], str, bytes]] = {}
 
 
+class _SideMapping(mmap.mmap):
+    """A side file in memory, read-only: neither the file nor anybody in this process changes it.
+
+    Attributes:
+        __objcache_contents__: what `objcache.hashing` knows of arrays in this memory; it finds it
+            by this name, and forgets it with the mapping.
+    """
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.__objcache_contents__: dict[Any, str] = {}
+
+
 class SideFileMissingError(ObjcacheError):
     """A side file is not there: its record was overwritten a moment ago, or it was removed."""
 
@@ -184,7 +196,7 @@ class SideFiles:
             size = os.fstat(descriptor).st_size
             if not size:
                 return None
-            return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ, **_UNTRACKED)
+            return _SideMapping(descriptor, size, access=mmap.ACCESS_READ, **_UNTRACKED)
         finally:
             os.close(descriptor)
 

@@ -30,6 +30,9 @@ _StandIn = tuple[str, Any]
 # What of a chunk is in the cache when it was searched for NaNs is hashed from there: half of the
 # second level cache of small machines. A scan of its own would take as long as the hash.
 _CHUNK_BYTES: Final = 1 << 19
+# Below, looking takes as long as hashing.
+_LEAST_KNOWN_BYTES: Final = 1 << 14
+_MOST_KNOWN: Final = 1 << 10  # of one mapping: overlapping slices have no end
 _LITTLE: Final = sys.byteorder == "little"
 _MAPPED: Final = frozenset({"_mmap", "filename", "mode", "offset"})
 _MASKED: Final = frozenset(
@@ -89,8 +92,37 @@ def _is_own(kind: type) -> bool:
 def content_of(array: _Array) -> str:
     """Return the BLAKE3 of the members of *array*, neither objects nor structures, in C order.
 
-    Cost: proportional to the size; a chunk of what is not contiguous is copied at a time.
+    Cost: proportional to the size; a chunk of what is not contiguous is copied at a time. What
+    lies in memory that never changes is hashed once (docs/design/hashing.md).
     """
+    known = None if array.flags.writeable else _known_contents(array)
+    if known is None:
+        return _hashed(array)
+    dtype = array.dtype
+    place = (array.ctypes.data, array.shape, array.strides, dtype.char, dtype)
+    found = known.get(place)
+    if found is None:
+        found = _hashed(array)
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[place] = found
+    return found
+
+
+def _known_contents(array: _Array) -> dict[Any, str] | None:
+    """Return what is known of the memory that *array* lies in; None if that could change."""
+    if array.nbytes < _LEAST_KNOWN_BYTES:
+        return None
+    owner: Any = array.base
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if type(owner) is not memoryview:
+        return None
+    known = getattr(owner.obj, "__objcache_contents__", None)
+    return known if type(known) is dict else None  # some objects have any attribute
+
+
+def _hashed(array: _Array) -> str:
     if array.flags.c_contiguous:
         return digest_of((array.reshape(-1),))
     # Of a single stride the iterator gives a view, of others copies of this many members.
