@@ -87,9 +87,11 @@ class CachePlace:
         """What tells the cache from others of the file, whatever generation it is in."""
         return BESIDE, *self._cache._names  # noqa: SLF001
 
-    def dated(self, mapping: Namespace[Any, Any], stem: bytes) -> BoundedRecords:
+    def dated(
+        self, mapping: Namespace[Any, Any], stem: bytes, *, views: bool = False
+    ) -> BoundedRecords:
         """Return the dated records of a *mapping* beside the cache; see `DatedRecords`."""
-        return BoundedRecords(self._cache, self.number, mapping, stem)
+        return BoundedRecords(self._cache, self.number, mapping, stem, views=views)
 
     def _below(self, *names: str) -> Namespace[Any, Any]:
         cache = self._cache

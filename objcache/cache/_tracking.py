@@ -123,12 +123,21 @@ class BoundedRecords(DatedRecords):
         number: of the generation of it that they end with.
         mapping: as for `DatedRecords`.
         stem: as for `DatedRecords`.
+        views: as for `DatedRecords`.
     """
 
     __slots__ = ("_cache", "_epoch", "_known_epoch", "_marks", "_mask", "_number")
 
-    def __init__(self, cache: Cache[Any, Any], number: int, mapping: Any, stem: bytes) -> None:
-        super().__init__(mapping, stem)
+    def __init__(
+        self,
+        cache: Cache[Any, Any],
+        number: int,
+        mapping: Any,
+        stem: bytes,
+        *,
+        views: bool = False,
+    ) -> None:
+        super().__init__(mapping, stem, views=views)
         self._cache = cache
         self._number = number
         self._epoch = cache._epoch  # noqa: SLF001  # the other half of one class

@@ -40,6 +40,7 @@ class Batch:
         self._answers: list[Any] = [MISSING] * len(self.calls)
         self._done = 0
         self._kept: dict[bytes, Kept] = {}
+        self._views: dict[bytes, list[Any]] = {}
         self._written = self.monotonic()
 
     def look(self) -> None:
@@ -107,11 +108,17 @@ class Batch:
         """Answer a call that was missing."""
         for _ in self._places[call.tail][1:]:
             self._recall.count_hit()
+        copied: Callable[[], Any] = partial(self._decoded, call, kept)
         if kept is not None:
             self._kept[call.tail] = kept
-            if self.monotonic() - self._written > _WRITE_EVERY_S:
-                self.write()
-        self._answer(call, value, partial(self._decoded, call, kept))
+            if kept.given is not MISSING:
+                # For once it is stored; till then all have what was computed.
+                others = [copied() for _ in self._places[call.tail][1:]]
+                self._views[call.tail] = [kept.given, *others]
+                copied = _missing
+        self._answer(call, value, copied)
+        if self.monotonic() - self._written > _WRITE_EVERY_S:
+            self.write()
         self._tell()
 
     def failed(self, call: Call, kept: Kept | None) -> None:
@@ -127,9 +134,11 @@ class Batch:
 
     def write(self) -> None:
         """Store what was computed since the last time, in one transaction."""
-        if self._kept:
-            self._recall.write(self._kept)
-            self._kept = {}
+        if self._kept and self._recall.write(self._kept):
+            for tail, views in self._views.items():
+                for place, view in zip(self._places[tail], views, strict=True):
+                    self._answers[place] = view
+        self._kept, self._views = {}, {}
         self._written = self.monotonic()
 
     def _tell(self) -> None:
@@ -139,6 +148,10 @@ class Batch:
     def answers(self) -> list[Any]:
         """Return the results in the order of the calls."""
         return self._answers
+
+
+def _missing() -> Any:
+    return MISSING
 
 
 def map_plain(

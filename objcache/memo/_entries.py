@@ -122,6 +122,7 @@ class Kept(NamedTuple):
         generation: of the cache that it was encoded for; 0 for a store.
         over_us: from when on it is of no use, not even stale: microseconds since the epoch.
         items_bytes: what the items of a generator take on disk.
+        given: what the caller gets once it is stored, where that is a view of it.
     """
 
     record: bytes | bytearray
@@ -131,6 +132,7 @@ class Kept(NamedTuple):
     generation: int = 0
     over_us: int | None = None
     items_bytes: int = 0
+    given: Any = MISSING
 
 
 def picture_of(names: Iterable[str], values: Iterable[Any], reads: Iterable[Input]) -> Row:

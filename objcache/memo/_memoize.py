@@ -108,7 +108,9 @@ def memoize(
         validate: called with the `Entry` of each hit; whether to serve it.
         hot: how many decoded results this process keeps in memory; one is served only while
             the store says that it is current.
-        copy: whether callers get copies of these; False shares them between all.
+        copy: whether each caller gets a copy of its own. False: large arrays of results are
+            read-only, mapped and not copied, from the first call on, as of `Store.view`; and
+            all callers share what is hot.
         single_flight: whether others wait for a computation that is running.
         timeout: how long they wait, in seconds or as a timedelta; None for ever.
         on_timeout: `"raise"` a `ComputationTimeoutError` then, or `"compute"` as well.
@@ -217,7 +219,9 @@ def _recall_of(
         key=settings.key,
         reads=settings.reads,
     )
-    results = Results(choose, lambda: identity_of(function, settings, outside))
+    results = Results(
+        choose, lambda: identity_of(function, settings, outside), views=not settings.copy
+    )
     return Recall(function, name, settings, binding, results)
 
 
@@ -245,7 +249,7 @@ class _Kind:
 
 
 # A generator has no result to look at, and runs as fast as the one who consumes it.
-_OF_RESULTS: Final = ("cache_if", "cache_exceptions", "audit", "hot", "timeout")
+_OF_RESULTS: Final = ("cache_if", "cache_exceptions", "audit", "hot", "copy", "timeout")
 _PLAIN: Final = _Kind("a plain function", plain_call, PlainControls)
 _STREAM: Final = _Kind("a generator function", stream_call, StreamControls, _OF_RESULTS)
 

@@ -138,7 +138,7 @@ class PlainRuns:
         return self._run_claimed(call, claim)
 
     def run(self, call: Call) -> tuple[Any, bool]:
-        """Run the function and store its result; return it, and whether it is stored."""
+        """Run the function and store its result; return what `Recall.keep` returns."""
         recall = self._recall
         recall.count_miss()
         picture = recall.picture(call)
@@ -149,7 +149,7 @@ class PlainRuns:
         except recall.settings.cache_exceptions as error:
             recall.keep(call, picture, error, monotonic() - began, raised=True)
             raise
-        return result, recall.keep(call, picture, result, monotonic() - began)
+        return recall.keep(call, picture, result, monotonic() - began)
 
     def refresh(self, call: Call) -> Any:
         """Run the function and replace its result."""

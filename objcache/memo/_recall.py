@@ -31,7 +31,9 @@ from objcache.memo._hot import HotResults
 from objcache.memo._known_keys import LONGEST_FORM_BYTES
 from objcache.memo._results import Opened, Results
 from objcache.memo._settings import Settings
+from objcache.protocols import MISSING
 from objcache.store.dated import Found, stored_bytes
+from objcache.store.side import names_side_file
 
 __all__ = ["Call", "Recall", "Refreshing", "Remembered"]
 
@@ -216,10 +218,16 @@ class Recall:
 
     def keep(
         self, call: Call, picture: Picture, result: Any, cost_s: float, *, raised: bool = False
-    ) -> bool:
-        """Store a new result, unless it should not be; return whether it is stored."""
+    ) -> tuple[Any, bool]:
+        """Store a new result, unless it should not be.
+
+        Returns:
+            What the caller gets, and whether it is stored.
+        """
         kept = self.kept(call, picture, result, cost_s, raised=raised)
-        return kept is not None and self.write({call.tail: kept})
+        if kept is None or not self.write({call.tail: kept}):
+            return result, False
+        return (result if kept.given is MISSING else kept.given), True
 
     def kept(
         self, call: Call, picture: Picture, result: Any, cost_s: float, *, raised: bool = False
@@ -232,7 +240,8 @@ class Recall:
         if opened is None:
             return None
         try:
-            return self.encoded(opened, call, picture, result, cost_s, raised=raised)
+            kept = self.encoded(opened, call, picture, result, cost_s, raised=raised)
+            return kept if self.settings.copy or raised else _viewed(opened, call, kept)
         except ObjcacheError as error:
             self.complaints.about("stored", error)
             return None
@@ -367,11 +376,20 @@ class Recall:
 
     def landed(self, call: Call, landed: Landed) -> Any:
         """Return the result of another thread: a copy of the caller's own where it is stored."""
-        if landed.stored:
-            found = self.fetch(call.tail)
-            if found is not None:
-                return found[0]
-        return landed.result
+        found = self.fetch(call.tail) if landed.stored else None
+        return landed.result if found is None else found[0]
+
+
+def _viewed(opened: Opened, call: Call, kept: Kept) -> Kept:
+    """Return *kept* with the result as later calls get it, if its large arrays have a file."""
+    if not names_side_file(kept.record):
+        return kept
+    # Before it is written: afterwards another process may replace it, and unlink its file.
+    try:
+        return kept._replace(given=opened.results.decode(call.tail, bytes(kept.record))[0])
+    except BaseException:
+        opened.results.discard_unwritten([kept.record])
+        raise
 
 
 def _ageing(cost_us: int, left_s: float, recall: Recall) -> bool | None:

@@ -80,7 +80,7 @@ class Opened:
         *("now", "over", "place", "raised", "results", "rows", "tally", "version", "versions"),
     )
 
-    def __init__(self, place: Place, identity: Identity) -> None:
+    def __init__(self, place: Place, identity: Identity, *, views: bool) -> None:
         self.place = place
         self.mapping = mapping = place.namespace(MEMOIZE).namespace(identity.name)
         self.rows: Namespace[bytes, Row] = mapping.namespace("entries").using("json")
@@ -89,7 +89,7 @@ class Opened:
         self.chunks: Namespace[bytes, Any] = mapping.namespace("chunks")
         self.now = place.clock.now
         self.version = self._version_of(identity)
-        self._set_bounds(place)
+        self._set_bounds(place, views=views)
         self.flights = flights_of(None if place.readonly else place.directory, mode=place.file_mode)
         # One function below two namespaces is counted twice. What is counted outlives `clear`.
         names = mapping.names
@@ -101,11 +101,11 @@ class Opened:
             self.flight += (self.generation,)
         self.tally: Tally = _tallies(place).tally(self.name)
 
-    def _set_bounds(self, place: Place) -> None:
+    def _set_bounds(self, place: Place, *, views: bool) -> None:
         self.bounds: Bounds | None = None
         self.generation = 0
         self.over: Callable[[], bool] = _never
-        dated: Callable[[Namespace[Any, Any], bytes], DatedRecords] = DatedRecords
+        dated: Callable[..., DatedRecords] = DatedRecords
         tracker = getattr(place, "tracker", None)
         if tracker is not None:
             bounded: CachePlace = place  # type: ignore[assignment]  # it has a tracker
@@ -113,7 +113,7 @@ class Opened:
 
             self.bounds = Bounds(tracker, self.rows, self.arguments, self.chunks)
             self.generation, self.over, dated = bounded.number, bounded.over, bounded.dated
-        self.results = dated(self.mapping, self.version + _RESULT)
+        self.results = dated(self.mapping, self.version + _RESULT, views=views)
         self.raised = dated(self.mapping, self.version + _RAISED)
 
     @property
@@ -164,13 +164,21 @@ class Results:
     Args:
         choose: returns where they are kept.
         identify: returns which function in which version they are of; called once.
+        views: whether large arrays of results are read-only and not copied.
 
     Concurrency: any thread, any process; a write is one transaction.
     """
 
-    def __init__(self, choose: Callable[[], Place], identify: Callable[[], Identity]) -> None:
+    def __init__(
+        self,
+        choose: Callable[[], Place],
+        identify: Callable[[], Identity],
+        *,
+        views: bool = False,
+    ) -> None:
         self._choose = choose
         self._identify = identify
+        self._views = views
         self._identity: Identity | None = None
         self._opening = threading.RLock()
         self.opened: Opened | None = None
@@ -195,7 +203,7 @@ class Results:
             place = self._choose()
             opened = self.opened
             if opened is None or opened.place is not place:
-                opened = Opened(place, self.identity)
+                opened = Opened(place, self.identity, views=self._views)
                 if not place.readonly:
                     self._take_turn(opened)
                 self.opened = opened
@@ -404,7 +412,8 @@ class Results:
         opened = self.current()
         version, tail = key[:VERSION_BYTES], key[VERSION_BYTES:]
         stem = version + (_RAISED if raised else _RESULT)
-        return DatedRecords(opened.mapping, stem).get(tail)
+        views = self._views and not raised
+        return DatedRecords(opened.mapping, stem, views=views).get(tail)
 
     def components_of(self, version: str) -> dict[str, str]:
         """Return the digests of the parts of the code in *version*; the latest if it has several."""

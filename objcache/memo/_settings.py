@@ -99,11 +99,6 @@ class Settings:
             raise ValueError("early= refreshes results before expire=; give both")
         if self.key is not None and (self.ignore or self.since):
             raise ValueError("key= makes the whole key itself; leave ignore= and since= out")
-        if not self.copy and not self.hot:
-            raise ValueError(
-                "copy=False shares results that hot= keeps in memory; give hot= as well, "
-                "or leave it out: what is read from the store is a copy of its own anyway"
-            )
 
     @property
     def looks_closer(self) -> bool:

@@ -78,7 +78,7 @@ class TaskRuns:
         return await self._run_claimed(call, claim)
 
     async def run(self, call: Call) -> tuple[Any, bool]:
-        """Run the function and store its result; return it, and whether it is stored."""
+        """Run the function and store its result; return what `Recall.keep` returns."""
         recall = self._recall
         recall.count_miss()
         picture = recall.picture(call)
@@ -89,7 +89,7 @@ class TaskRuns:
         except recall.settings.cache_exceptions as error:
             recall.keep(call, picture, error, monotonic() - began, raised=True)
             raise
-        return result, recall.keep(call, picture, result, monotonic() - began)
+        return recall.keep(call, picture, result, monotonic() - began)
 
     async def refresh(self, call: Call) -> Any:
         """Run the function and replace its result."""

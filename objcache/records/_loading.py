@@ -48,11 +48,12 @@ class Loading:
         codecs: further codecs of one's own that may be read.
         trust: an allow-list of exact class names for the unpickler; None allows every class.
         renames: old to new dotted names of classes or modules that have moved.
+        views: whether `load` is `view` without verification, where there is a side file.
 
     Concurrency: immutable but for codecs that it has made, shared by all threads.
     """
 
-    __slots__ = ("_pickles", "_readable", "_renames", "trust")
+    __slots__ = ("_pickles", "_readable", "_renames", "_views", "trust")
 
     def __init__(
         self,
@@ -60,6 +61,8 @@ class Loading:
         codecs: Iterable[Codec],
         trust: Iterable[str | type] | None,
         renames: Mapping[str, str] | None,
+        *,
+        views: bool = False,
     ) -> None:
         self._readable: dict[int, Codec] = {}
         for custom in codecs:
@@ -71,6 +74,7 @@ class Loading:
         self._pickles = codec is None
         self.trust = None if trust is None else trust_names(trust)
         self._renames = dict(renames or {})
+        self._views = views
 
     @property
     def loads_every_pickle(self) -> bool:
@@ -78,13 +82,15 @@ class Loading:
         return self._pickles and self.trust is None and not self._renames
 
     def load(self, key: object, header: Header, record: bytes, files: Files | None) -> Any:
-        """Return the value of a *record*; its parts are copied.
+        """Return the value of a *record*; its parts are copied, unless *views* was given.
 
         Raises:
             CorruptRecordError: a buffer was altered, or is not what it was made from.
             SideFileMissingError: the file that it names is gone: read the record again.
             UnsupportedFormatError, MissingExtraError, DecodeError: it cannot be decoded here.
         """
+        if self._views and header.side_file:
+            return self.view(key, header, record, files, verify=False)
         view = memoryview(record)
         payload = view[header.payload_start : header.payload_end]
         if not header.buffers and not header.compression:

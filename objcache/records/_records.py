@@ -81,6 +81,7 @@ class Records:
         compression: what makes values smaller; None stores them as they are. Either is read.
         aside_bytes: from how many bytes of buffers, and of payload, on they go to *files*;
             None is 256 KiB and 1 MiB (docs/design/decisions/0015).
+        views: whether reads give large buffers as `view` does, unverified.
 
     Concurrency: immutable, shared by all threads.
     """
@@ -118,6 +119,7 @@ class Records:
         files: Files | None = None,
         compression: Compression | None = None,
         aside_bytes: tuple[int, int] | None = None,
+        views: bool = False,
     ) -> None:
         self._files = files
         self._signer = signer
@@ -126,7 +128,7 @@ class Records:
         self._protocol = _checked_protocol(protocol)
         self._codec = _chosen(codec)
         customs = tuple(codecs)
-        self._loading = Loading(self._codec, customs, trust, renames)
+        self._loading = Loading(self._codec, customs, trust, renames, views=views)
         if aside_bytes is None:
             aside_bytes = _assembly.ASIDE_BUFFERS_BYTES, _assembly.ASIDE_PAYLOAD_BYTES
         self._assembly = Assembly(signer, compression, aside_bytes)
@@ -139,6 +141,7 @@ class Records:
             "files": files,
             "compression": compression,
             "aside_bytes": aside_bytes,
+            "views": views,
         }
         threshold = aside_bytes[1] if compression is None else compression.threshold_bytes
         self._flat_max_bytes = min(threshold, aside_bytes[1])
@@ -166,6 +169,10 @@ class Records:
     def aside_from(self, least_bytes: int) -> Records:
         """Return the same, putting large parts aside from *least_bytes* on."""
         return self._like(aside_bytes=(least_bytes, least_bytes))
+
+    def viewing(self) -> Records:
+        """Return the same, whose reads give large buffers as `view` does, unverified."""
+        return self._like(views=True)
 
     def _like(self, **changed: Any) -> Records:
         return Records(self._signer, **{**self._arguments, **changed})

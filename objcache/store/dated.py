@@ -44,14 +44,18 @@ class DatedRecords:
     Args:
         mapping: the store or namespace that they are part of.
         stem: what all keys begin with; with the rest they have at most 120 bytes.
+        views: whether large arrays of values are read-only and not copied, as of `Store.view`.
     """
 
     __slots__ = ("_head", "_mapping", "_records", "_source", "stem")
 
-    def __init__(self, mapping: ObjectWriter[bytes, Any], stem: bytes = b"") -> None:
+    def __init__(
+        self, mapping: ObjectWriter[bytes, Any], stem: bytes = b"", *, views: bool = False
+    ) -> None:
         self.stem = stem
         self._mapping = mapping
-        self._records = mapping._records  # noqa: SLF001  # the other half of one class
+        records = mapping._records  # noqa: SLF001  # the other half of one class
+        self._records = records.viewing() if views else records
         self._source = mapping._target  # noqa: SLF001
         start = mapping._prefix + ORDERED + b"\x01"  # noqa: SLF001  # docs/design/keys.md
         self._head = start + stem.replace(b"\0", b"\0\xff")

@@ -482,7 +482,6 @@ def test_options_that_contradict(store):
     """Options that make no sense together are refused, and so are unknown ones."""
     for options, message in (
         ({"key": len, "ignore": ("x",)}, "key= makes the whole key itself"),
-        ({"copy": False}, "copy=False shares results that hot= keeps"),
         ({"track": "all"}, "track='all' is not 'code', 'self' or None"),
         ({"audit": 2}, "audit=2 is a share of the hits"),
         ({"on_timeout": "wait"}, "on_timeout='wait' is not 'raise' or 'compute'"),
