@@ -48,6 +48,8 @@ class CacheStats(NamedTuple):
         removed: how many were removed by key or tag, or for another value.
         oldest: when the oldest entry was stored, in seconds since the epoch; None without any.
         saved_s: how many seconds of computing hits of memoized functions have saved.
+        held_mappings: views of this process, of the whole file, whose entry is gone: what they
+            map takes room on the disk beside the limit until they end.
     """
 
     path: str
@@ -68,6 +70,7 @@ class CacheStats(NamedTuple):
     removed: int
     oldest: float | None
     saved_s: float
+    held_mappings: int
 
     @property
     def hit_ratio(self) -> float | None:
@@ -112,6 +115,7 @@ def stats_of_cache(
         removed=state.removed,
         oldest=oldest,
         saved_s=_saved_us(cache, engine.namespaces, tallies) / MICROSECONDS,
+        held_mappings=engine.held_mappings,
     )
 
 

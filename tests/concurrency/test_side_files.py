@@ -21,9 +21,11 @@ def files(path):
     return os.listdir(os.path.join(path, "blobs"))
 
 
-def test_viewed_by_four_processes_in_memory_once(tmp_path, open_store, path):
-    """Four processes that view the same 100 MB have them in memory once, all together."""
-    size = 104_857_600
+@pytest.mark.parametrize(
+    "size", [1 << 26, pytest.param(1 << 30, marks=[pytest.mark.campaign, pytest.mark.timeout(600)])]
+)
+def test_viewed_by_four_processes_in_memory_once(tmp_path, open_store, path, size):
+    """Four processes that view the same array have it in memory once, all together."""
     with open_store() as store:
         store["k"] = np.ones(size // 8)
     with Pack(tmp_path / "pack") as pack:

@@ -199,23 +199,27 @@ def test_views_outlive_eviction(path, calls):
         assert all(f(first)[0] == first for first in views)
 
 
-def test_view_of_a_cache_outlives_its_entry(path):
-    """`Cache.view` sees what it saw after the entry was overwritten, evicted, and all closed."""
-    options = {"durability": "process", "secret": SECRET, "policy": "fifo"}
-    with Cache(path, size_limit="4 MB", **options) as cache:
-        cache.set("overwritten", array(1.0))
-        cache.set("expired", array(2.0), expire=1e-6)
-        cache.set("evicted", array(3.0))
-        views = [cache.view("overwritten"), cache.view("evicted")]
-        cache.set("overwritten", array(9.0))
-        for number in range(12):
-            cache.set(number, array(10.0))
+def test_held_mappings_are_counted(path, calls):
+    """`stats` of a cache counts views whose entry is gone: their room on the disk is not free."""
+    with Cache(path, durability="process", secret=SECRET, size_limit="100 MB") as cache:
+        f, _ = plain(cache, calls)
+        cache["own"] = array(2.0)
+        views = [f(1.0), f(1.0), cache.view("own")]
 
-        assert cache.get("evicted") is None
-        with pytest.raises(KeyError, match="expired"):
-            cache.view("expired")
-    assert is_view(views[0], 1.0)
-    assert is_view(views[1], 3.0)
+        assert 0 == cache.stats().held_mappings
+
+        f.refresh(1.0)
+
+        assert 2 == cache.stats().held_mappings
+
+        cache.clear()
+        cache.expire()
+
+        assert 3 == cache.stats().held_mappings == cache.namespace("n").stats().held_mappings
+
+        views.clear()
+
+        assert 0 == cache.stats().held_mappings
 
 
 def test_one_copy_in_memory(store, calls):
