@@ -30,7 +30,8 @@ __all__ = [
 
 MIN_SECRET_BYTES: Final = 16
 STORE_ID_BYTES: Final = 16
-_MANY_THREADS_BYTES: Final = 1 << 20
+# Below, threads take longer to begin than they save.
+_MANY_THREADS_BYTES: Final = 1 << 22
 KEY_FRAMES: Final = tuple(size.to_bytes(2, "big") for size in range(512))
 """The length frame of an engine key, by its length: `to_bytes` on each call would cost more."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import mmap
 import os
 import stat
@@ -35,6 +36,7 @@ SIDE_NAME_BYTES: Final = 16
 SIDE_DIRECTORY: Final = "blobs"
 _ALIGNMENT: Final = 64
 _MOST_VECTORS: Final = 512
+_UNFILLED_BYTES: Final = 1 << 16
 _HUGE_BYTES: Final = 1 << 22
 _COPIED_AT_ONCE_BYTES: Final = 1 << 30
 _OPEN_FLAGS: Final = (
@@ -376,17 +378,28 @@ def _uninitialised(size: int) -> bytearray:
     To fill 100 MB with zeros first, and to fault them in by 4 KiB, takes five times as long as
     to read them (docs/design/decisions/0015).
     """
-    if size < _HUGE_BYTES:
+    if size < _UNFILLED_BYTES:
         return bytearray(size)
+    new, advise = _memory()
+    fresh = new(None, size)
+    if size >= _HUGE_BYTES and advise is not None:
+        import ctypes  # noqa: PLC0415  # as below
+
+        page = mmap.PAGESIZE
+        first = -(-ctypes.addressof(ctypes.c_char.from_buffer(fresh)) // page) * page
+        advise(first, (size - page) // page * page, mmap.MADV_HUGEPAGE)  # a hint: may fail
+    return fresh
+
+
+@functools.cache
+def _memory() -> tuple[Callable[[None, int], bytearray], Callable[[int, int, int], int] | None]:
+    """Return what makes a bytearray that is not filled, and `madvise`, if that knows huge pages."""
     import ctypes  # noqa: PLC0415  # for large values only
 
     new = ctypes.pythonapi.PyByteArray_FromStringAndSize
     new.restype, new.argtypes = ctypes.py_object, [ctypes.c_char_p, ctypes.c_ssize_t]
-    fresh: bytearray = new(None, size)
-    page = mmap.PAGESIZE
-    first = -(-ctypes.addressof(ctypes.c_char.from_buffer(fresh)) // page) * page
     advise = getattr(ctypes.CDLL(None), "madvise", None)
-    if advise is not None and hasattr(mmap, "MADV_HUGEPAGE"):
-        advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        advise(first, (size - page) // page * page, mmap.MADV_HUGEPAGE)  # a hint: may fail
-    return fresh
+    if advise is None or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return new, None
+    advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return new, advise
