@@ -148,8 +148,9 @@ def _limits(results: Mapping[str, Any]) -> str:
             "of 8 processes and the cold start."
         ),
         (
-            "10,000 entries of about 190 bytes, all of them in memory after the first touch: nothing "
-            "tells about large values, large stores, or a cold disk."
+            "10,000 entries of about 190 bytes, all of them in memory after the first touch; large "
+            "values are one array of 100 MB and one frame of 7 MB, whose files are in the system's "
+            "cache. Nothing tells about large stores, or a cold disk."
         ),
         (
             "Flushes go to the disk of this machine, through whatever is between: a virtual disk may "

@@ -205,6 +205,39 @@ TARGETS: Final = (
             ("frame", 4.0, "key of a frame of 100,000 rows: faster than joblib.hash"),
         )
     ),
+    *(
+        Target(
+            f"{kind}_{way}",
+            rival,
+            "objcache-process",
+            False,
+            asked,
+            f"{words}: faster than diskcache",
+        )
+        for kind, way, rival, asked, words in (
+            ("array", "set", "diskcache", 3.0, "set of an array of 100 MB"),
+            ("array", "get", "diskcache", 1.5, "get of an array of 100 MB"),
+            ("frame", "set", "diskcache", 1.5, "set of a frame of 100,000 rows"),
+            ("frame", "get", "diskcache", 1.5, "get of a frame of 100,000 rows"),
+        )
+    ),
+    *(
+        Target(f"array_{way}", "objcache-process", "numpy-files", True, asked, words)
+        for way, asked, words in (
+            ("set", 2.5, "set of an array of 100 MB: times `numpy.save`"),
+            ("get", 2.5, "get of an array of 100 MB: times `numpy.load`"),
+            ("sum", 1.2, 'view of 100 MB and its sum: times `numpy.load(mmap_mode="r")`'),
+        )
+    ),
+    Target(
+        "array_view",
+        "objcache-process",
+        None,
+        True,
+        1.0,
+        "view of 100 MB and one element: milliseconds",
+        unit=1e6,
+    ),
     Target(
         "cold",
         "objcache-process",

@@ -9,9 +9,11 @@ import importlib
 from collections.abc import Iterable
 from typing import Final
 
+from bench.engines._engine import ARRAYS as ARRAYS
 from bench.engines._engine import BOUNDED as BOUNDED
 from bench.engines._engine import CACHE as CACHE
 from bench.engines._engine import DISK as DISK
+from bench.engines._engine import FRAMES as FRAMES
 from bench.engines._engine import HASH as HASH
 from bench.engines._engine import MAPPING as MAPPING
 from bench.engines._engine import MEMOIZE as MEMOIZE
@@ -20,15 +22,18 @@ from bench.engines._engine import PROCESSES as PROCESSES
 from bench.engines._engine import SHARED as SHARED
 from bench.engines._engine import THREADS as THREADS
 from bench.engines._engine import TRANSACTION as TRANSACTION
+from bench.engines._engine import VIEWS as VIEWS
 from bench.engines._engine import Engine as Engine
 from bench.engines._engine import Handle as Handle
 from bench.engines._engine import Loss as Loss
 
 __all__ = [
+    "ARRAYS",
     "BOUNDED",
     "CACHE",
     "DISK",
     "ENGINE_NAMES",
+    "FRAMES",
     "HASH",
     "MAPPING",
     "MEMOIZE",
@@ -37,6 +42,7 @@ __all__ = [
     "SHARED",
     "THREADS",
     "TRANSACTION",
+    "VIEWS",
     "Engine",
     "Handle",
     "Loss",
@@ -62,6 +68,7 @@ _MODULES: Final = {
     "joblib": "joblib",
     "joblib-hash": "joblib",
     "lru_cache": "lru_cache",
+    "numpy-files": "numpy_files",
 }
 
 ENGINE_NAMES: Final = tuple(_MODULES)

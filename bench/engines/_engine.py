@@ -11,9 +11,11 @@ from enum import IntEnum
 from typing import Any, Final
 
 __all__ = [
+    "ARRAYS",
     "BOUNDED",
     "CACHE",
     "DISK",
+    "FRAMES",
     "HASH",
     "MAPPING",
     "MEMOIZE",
@@ -22,6 +24,7 @@ __all__ = [
     "SHARED",
     "THREADS",
     "TRANSACTION",
+    "VIEWS",
     "Engine",
     "Handle",
     "Loss",
@@ -38,6 +41,9 @@ THREADS: Final = "mapping for several threads, flushed somehow"
 PROCESSES: Final = "mapping for several processes"
 CACHE: Final = "mapping that is compared with a cache"
 BOUNDED: Final = "cache with a bound"
+ARRAYS: Final = "mapping of large arrays"
+FRAMES: Final = "mapping of frames"
+VIEWS: Final = "mapping of large arrays that are read without a copy"
 DISK: Final = "mapping whose writes to the disk are counted"
 
 
@@ -74,6 +80,7 @@ class Handle:
         expire: remove what is over; return how many entries that were.
         clear: remove everything.
         count: how many entries there are.
+        view: the array of a key that exists, mapped and not copied.
     """
 
     close: Callable[[], object]
@@ -91,6 +98,7 @@ class Handle:
     expire: Callable[[], int] = missing
     clear: Callable[[], object] = missing
     count: Callable[[], int] = missing
+    view: Callable[[str], Any] = missing
 
 
 @dataclass(frozen=True, slots=True)

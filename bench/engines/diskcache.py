@@ -12,9 +12,11 @@ from typing import Any
 import diskcache
 
 from bench.engines._engine import (
+    ARRAYS,
     BOUNDED,
     CACHE,
     DISK,
+    FRAMES,
     MAPPING,
     MEMOIZE,
     MEMOIZE_DICT,
@@ -80,12 +82,13 @@ ENGINES = (
         killed="nothing",
         power_cut="the commits since SQLite's last checkpoint",
         loss=Loss.RECENT,
-        faster_because="SQLite appends to a log and flushes at its checkpoints only",
+        faster_because="SQLite appends to a log and flushes at its checkpoints only; nothing compares "
+        "digests of what is read, which is most of the time of reading a frame",
         open=_open,
         open_bounded=_open_bounded,
         offers=frozenset(
             {MAPPING, TRANSACTION, THREADS, PROCESSES, DISK, MEMOIZE, MEMOIZE_DICT, SHARED}
-            | {CACHE, BOUNDED}
+            | {CACHE, BOUNDED, ARRAYS, FRAMES}
         ),
     ),
 )

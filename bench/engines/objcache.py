@@ -13,8 +13,10 @@ from typing import Any, Final
 import objcache
 from bench._inputs import SECRET
 from bench.engines._engine import (
+    ARRAYS,
     CACHE,
     DISK,
+    FRAMES,
     HASH,
     MAPPING,
     MEMOIZE,
@@ -23,6 +25,7 @@ from bench.engines._engine import (
     SHARED,
     THREADS,
     TRANSACTION,
+    VIEWS,
     Engine,
     Handle,
     Loss,
@@ -58,6 +61,7 @@ def _open(durability: str, directory: str) -> Handle:
         items=store.items,
         memoize=store.memoize,
         map=_map,
+        view=store.view,
     )
 
 
@@ -72,6 +76,7 @@ def _hash(_directory: str) -> Handle:
 
 _DISTRIBUTIONS: Final = ("objcache", "lmdb", "blake3")
 _KEEPS: Final = frozenset({MAPPING, TRANSACTION, PROCESSES, DISK})
+_LARGE: Final = frozenset({ARRAYS, FRAMES, VIEWS})
 _SAME_CODE: Final = "it runs the code of objcache-process"
 
 ENGINES = (
@@ -85,7 +90,7 @@ ENGINES = (
         loss=Loss.EVERYTHING,
         faster_because="",
         open=partial(_open, "process"),
-        offers=_KEEPS | {MEMOIZE, MEMOIZE_DICT, SHARED, CACHE},
+        offers=_KEEPS | _LARGE | {MEMOIZE, MEMOIZE_DICT, SHARED, CACHE},
     ),
     Engine(
         name="objcache-checkpoint",
@@ -97,7 +102,7 @@ ENGINES = (
         loss=Loss.RECENT,
         faster_because=_SAME_CODE,
         open=partial(_open, "checkpoint"),
-        offers=_KEEPS | {THREADS, MEMOIZE, MEMOIZE_DICT, CACHE},
+        offers=_KEEPS | _LARGE | {THREADS, MEMOIZE, MEMOIZE_DICT, CACHE},
     ),
     Engine(
         name="objcache-commit",
