@@ -253,16 +253,6 @@ def test_columns_of_frames_are_known(store, hashed):
     assert key == digest(frame)
 
 
-def test_tensors_are_known(store, hashed):
-    """A viewed tensor is known too."""
-    torch = pytest.importorskip("torch")
-    value = torch.arange(float(MANY))
-    view = viewed(store, value)
-    key = digest(view)
-
-    assert key == digest(view) == digest(value)
-
-
 # -- of memoized functions -------------------------------------------------------------------------
 
 

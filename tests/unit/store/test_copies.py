@@ -51,7 +51,6 @@ VALUES = {
     ),
     "pyarrow": lambda: module("pyarrow").table({"a": floats(), "b": floats()}).select(["a"]),
     "pyarrow, texts": lambda: module("pyarrow").array(["0123456789abcde"] * (SIZE // 19)),
-    "torch": lambda: module("torch").from_numpy(floats()),
     "a PickleBuffer of a bytearray": lambda: pickle.PickleBuffer(bytearray(SIZE)),
     "an owner of a bytearray": lambda: Owner(bytearray(SIZE)),
     "an owner of bytes": lambda: Owner(bytes(SIZE)),
@@ -65,6 +64,7 @@ IN_BAND = {
     "str": lambda: "x" * SIZE,
     "numpy, times": lambda: np.arange(SIZE // 8).astype("M8[s]"),
     "polars": lambda: module("polars").DataFrame({"a": floats()}),
+    "torch": lambda: module("torch").from_numpy(floats()),
 }
 """Values whose bytes their own types write into the pickle, which costs copies of its own."""
 
@@ -142,10 +142,11 @@ def test_what_is_pickled_in_band(store, kind):
     stored, got, viewed = all_measured(store, value)
 
     assert 1.0 <= stored[0] < 1.01
-    assert stored[1] < 2.6  # what the type gives, and pickle's buffer, which grows by halves
-    assert stored[2] < 3.2
-    assert got[1] < 2.2
-    assert viewed[1] < 2.2
+    own = 1.2 if kind == "torch" else 0.0  # it saves into a file in memory first
+    assert stored[1] < 2.6 + own  # what the type gives, and pickle's buffer, which grows by halves
+    assert stored[2] < 3.2 + own
+    assert got[1] < 2.2 + own
+    assert viewed[1] < 2.2 + own
 
 
 def test_aligned_in_files_and_records(open_store):
