@@ -87,24 +87,10 @@ class Records:
     """
 
     __slots__ = (
-        "_arguments",
-        "_assembly",
-        "_codec",
-        "_costed",
-        "_costed_until",
-        "_created",
-        "_created_decoded",
-        "_created_until",
-        "_created_until_decoded",
-        "_files",
-        "_flat_max_bytes",
-        "_hashers",
-        "_loading",
-        "_mac_key",
-        "_plain",
-        "_plain_decoded",
-        "_protocol",
-        "_signer",
+        *("_arguments", "_assembly", "_codec", "_costed", "_costed_until", "_created"),
+        *("_created_decoded", "_created_until", "_created_until_decoded", "_files"),
+        *("_flat_max_bytes", "_hashers", "_loading", "_mac_key", "_plain", "_plain_decoded"),
+        *("_protocol", "_signer"),
     )
 
     def __init__(
