@@ -7,6 +7,8 @@ BLAKE3 in its keyed and key-derivation modes (O'Connor, Aumasson, Neves, Wilcox-
 
 from __future__ import annotations
 
+import os
+
 # The constant-time comparison that hmac.compare_digest re-exports; importing hmac would load
 # OpenSSL and cost as much as a third of `import objcache`.
 from _operator import _compare_digest as equal_digests
@@ -67,8 +69,31 @@ def digest(content: bytes | bytearray | memoryview) -> bytes:
 
     Cost: one pass, on all processors where it is long.
     """
-    threads = blake3.AUTO if len(content) >= _MANY_THREADS_BYTES else 1
-    return blake3(content, max_threads=threads).digest()
+    if len(content) < _MANY_THREADS_BYTES or _pool.is_lost:
+        return blake3(content).digest()
+    _pool.is_begun = True
+    return blake3(content, max_threads=blake3.AUTO).digest()
+
+
+class _Pool:
+    """Whether this process has the threads of BLAKE3, which begin with their first work.
+
+    They do not go on in a forked child, and who gives them work there waits for ever.
+    """
+
+    __slots__ = ("is_begun", "is_lost")
+
+    def __init__(self) -> None:
+        self.is_begun = False
+        self.is_lost = False
+
+    def after_fork_in_child(self) -> None:
+        """Know that the threads stay with the parent."""
+        self.is_lost = self.is_begun
+
+
+_pool: Final = _Pool()
+os.register_at_fork(after_in_child=_pool.after_fork_in_child)
 
 
 def _store_key(secret: bytes, store_id: bytes) -> bytes:

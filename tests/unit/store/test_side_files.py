@@ -826,6 +826,28 @@ def test_forked_child_whose_parent_has_closed(path):
     )
 
 
+def test_forked_child_of_a_parent_that_has_hashed_much(path):
+    """A child writes and reads large values, though the threads that hash stay with the parent."""
+    run(
+        """
+        import signal
+        import numpy as np
+        store = open_store()
+        store["parent"] = np.zeros(1_000_000)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            store["child"] = np.ones(1_000_000)
+            assert store["child"].sum() == 1_000_000
+            assert store["parent"].sum() == 0
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        store.close()
+        """,
+        path,
+    )
+
+
 def test_threads_overwrite_and_read(any_store):
     """Readers among threads that overwrite get one of the values, and one file remains for each."""
     problems = []
