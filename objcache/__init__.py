@@ -14,6 +14,7 @@ from objcache import errors as errors
 from objcache._version import __version__ as __version__
 from objcache.clock import ManualClock as ManualClock
 from objcache.errors import AuditError as AuditError
+from objcache.errors import BlobError as BlobError
 from objcache.errors import ComputationTimeoutError as ComputationTimeoutError
 from objcache.errors import CorruptRecordError as CorruptRecordError
 from objcache.errors import CorruptStoreError as CorruptStoreError
@@ -48,9 +49,15 @@ if TYPE_CHECKING:
     from objcache.memo import memoize as memoize
     from objcache.shelf import Shelf as Shelf
     from objcache.shelf import open as open  # noqa: A004  # the name that shelve has
+    from objcache.store.blobs import BlobReader as BlobReader
+    from objcache.store.blobs import BlobWriter as BlobWriter
+    from objcache.store.entries import StoreEntry as StoreEntry
 
 __all__ = [
     "AuditError",
+    "BlobError",
+    "BlobReader",
+    "BlobWriter",
     "Cache",
     "CacheEntry",
     "CacheInfo",
@@ -75,6 +82,7 @@ __all__ = [
     "Store",
     "StoreBusyError",
     "StoreClosedError",
+    "StoreEntry",
     "StoreFullError",
     "Transaction",
     "UnkeyableArgumentError",
@@ -91,6 +99,9 @@ __all__ = [
 # Loaded on first use: `import objcache` has a budget (bench/workloads/import_time.py), and
 # memoize needs inspect, which alone takes a third of it.
 _LATE = {
+    "BlobReader": "store.blobs",
+    "BlobWriter": "store.blobs",
+    "StoreEntry": "store.entries",
     "Cache": "cache",
     "CacheEntry": "cache",
     "CacheInfo": "memo",

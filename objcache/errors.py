@@ -30,6 +30,7 @@
                 UntrustedTypeError      not in the allow-list
         KeyEncodingError                (also ValueError)
         UnkeyableArgumentError          (also TypeError) .path .type_name
+        BlobError                       (also ValueError) .key .reason
         ComputationTimeoutError         (also TimeoutError) .function .timeout_s
         AuditError                      .call .stored_digest .computed_digest
         MissingExtraError               (also ImportError) .package .extra
@@ -47,6 +48,7 @@ import errno
 
 __all__ = [
     "AuditError",
+    "BlobError",
     "CodecError",
     "ComputationTimeoutError",
     "CorruptRecordError",
@@ -432,6 +434,18 @@ class UnkeyableArgumentError(ObjcacheError, TypeError):
             "the argument out with ignore=, make the key yourself with key=, or teach objcache "
             f"the type with objcache.hashing.register({self.type_name.rpartition('.')[2]}, function)"
         )
+
+
+class BlobError(ObjcacheError, ValueError):
+    """A blob was opened or used in a way that it does not allow; nothing was stored."""
+
+    def __init__(self, key: object, reason: str) -> None:
+        super().__init__(key, reason)
+        self.key = key
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the blob at {self.key!r} {self.reason}"
 
 
 class ComputationTimeoutError(ObjcacheError, TimeoutError):

@@ -40,6 +40,14 @@ class Files(Protocol):
         """Return what lies between each start and end of *places*, read-only, without a copy."""
         ...
 
+    def reading(self, name: bytes, size_bytes: int, /) -> int:
+        """Return a descriptor of a file of *size_bytes*, to be read by `read_into` and closed."""
+        ...
+
+    def read_into(self, descriptor: int, target: memoryview, start: int, /) -> int:
+        """Read from *start* on into *target*; return how many bytes, 0 behind the end."""
+        ...
+
 
 class Codec(Protocol):
     """Turns values into payload bytes and back; give an instance as `Store(codec=...)`.

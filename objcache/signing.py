@@ -28,6 +28,7 @@ __all__ = [
     "equal_digests",
     "fingerprint",
     "normalise_secret",
+    "stream_digest",
 ]
 
 MIN_SECRET_BYTES: Final = 16
@@ -73,6 +74,14 @@ def digest(content: bytes | bytearray | memoryview) -> bytes:
         return blake3(content).digest()
     _pool.is_begun = True
     return blake3(content, max_threads=blake3.AUTO).digest()
+
+
+def stream_digest() -> blake3:
+    """Return what takes bytes by `update`, and of all of them gives what `digest` would.
+
+    It uses one thread: with pieces of a MiB more gain a sixth, and would end with a fork.
+    """
+    return blake3()
 
 
 class _Pool:

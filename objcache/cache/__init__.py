@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from objcache.cache._cache import Cache as Cache
-from objcache.cache._reading import CacheEntry as CacheEntry
+from objcache.cache._entries import CacheEntry as CacheEntry
 
 if TYPE_CHECKING:
     from objcache.cache._check import CacheReport as CacheReport

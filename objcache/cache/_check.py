@@ -20,6 +20,7 @@ from objcache.cache._layout import (
 from objcache.cache._rules import size_on_disk
 from objcache.errors import ObjcacheError
 from objcache.keys import ORDERED, UNORDERED, key_of
+from objcache.records import check_value
 from objcache.store.generations import DEADLINES, QUEUE, STATE, TAGS, generation_prefix
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class _Check:
         try:
             header = cache._records.authenticate(located, located, record)  # noqa: SLF001
             key = key_of(len(self._prefix), located, header.full_key)
-            cache._records.load(key, header, record)  # noqa: SLF001
+            check_value(cache._records, key, header, record)  # noqa: SLF001
             self._records[located] = position_of(located, record), size_on_disk(located, record)
         except ObjcacheError as error:
             self._tell(key, f"{type(error).__name__}: {error}")

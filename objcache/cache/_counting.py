@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar, cast
 
-from objcache.cache._writing import CacheWriter, Tags
+from objcache.cache._blobs import CacheBlobs
+from objcache.cache._writing import Tags
 from objcache.keys import key_of, prefix_range
 from objcache.protocols import MISSING, Missing
 from objcache.store._scan import scan
@@ -22,7 +23,7 @@ _QUEUE: Final = "objcache.queue"
 _LONGEST_NAME_BYTES: Final = 200
 
 
-class CacheCounters(CacheWriter[K, V]):
+class CacheCounters(CacheBlobs[K, V]):
     """A cache with steps that read a value and write another."""
 
     __slots__ = ()

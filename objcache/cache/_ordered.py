@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from objcache.cache._entries import CacheEntries
 from objcache.cache._layout import State
 from objcache.cache._ranges import LiveRange
-from objcache.cache._reading import CacheReader
 from objcache.keys import KeyRange, prefix_range, range_of, section_range
 from objcache.protocols import MISSING
 from objcache.store import RangeView
@@ -21,7 +21,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class CacheView(CacheReader[K, V]):
+class CacheView(CacheEntries[K, V]):
     """The live entries of a cache in key order."""
 
     __slots__ = ()

@@ -30,7 +30,7 @@ from objcache.store.generations import current_generation, generation_prefix
 from objcache.store.side import file_gone
 from objcache.tallies import Tally
 
-__all__ = ["CacheEntry", "CacheReader"]
+__all__ = ["CacheReader", "Found"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -39,24 +39,6 @@ D = TypeVar("D")
 _HITS: Final = 0
 _MISSES: Final = 1
 _UNREADABLE: Final = 2
-
-
-class CacheEntry(NamedTuple):
-    """A value of a cache, and what is known of it.
-
-    Attributes:
-        value: what was stored.
-        created: when it was stored, in seconds since the epoch.
-        deadline: when it is over, in seconds since the epoch; None for never.
-        tags: the tags it was stored with.
-        size_bytes: of the record.
-    """
-
-    value: Any
-    created: float
-    deadline: float | None
-    tags: tuple[str, ...]
-    size_bytes: int
 
 
 class Found(NamedTuple):
@@ -177,46 +159,6 @@ class CacheReader(ObjectReader[K, V]):
         if value is MISSING:
             raise KeyError(key)
         return value
-
-    def entry(self, key: K) -> CacheEntry | None:
-        """Return the live value of *key* with what is known of it; None where there is none.
-
-        It counts as no hit and no miss, and leaves no mark.
-        """
-        found = self._found(key)
-        if found is None:
-            return None
-        deadline_us = found.header.deadline_us
-        return CacheEntry(
-            found.value,
-            (found.header.created_us or 0) / MICROSECONDS,
-            None if deadline_us is None else deadline_us / MICROSECONDS,
-            found.header.tags,
-            found.record_bytes,
-        )
-
-    def view(self, key: K, *, verify: bool = False) -> V:
-        """Return the live value of *key*, its large arrays read-only and not copied.
-
-        They stay what they are, whatever becomes of the entry; see `Store.view`.
-
-        Args:
-            key: whose value.
-            verify: compare all of it with its signed digests, which reads it.
-
-        Raises:
-            KeyError: there is none.
-        """
-
-        def load(key: Any, header: Header, record: bytes) -> Any:
-            return self._records.view(key, header, record, verify=verify)
-
-        found = self._found(key, load)
-        self._tally[_MISSES if found is None else _HITS] += 1
-        if found is None:
-            raise KeyError(key)
-        self._mark(found.located)
-        return found.value  # type: ignore[no-any-return]
 
     def __contains__(self, key: object) -> bool:
         """Return whether *key* has a live entry; its value is not decoded."""

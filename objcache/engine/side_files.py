@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import functools
 import mmap
 import os
@@ -39,6 +40,7 @@ _MOST_VECTORS: Final = 512
 _UNFILLED_BYTES: Final = 1 << 16
 _HUGE_BYTES: Final = 1 << 22
 _COPIED_AT_ONCE_BYTES: Final = 1 << 30
+_CLONE: Final = 0x40049409  # FICLONE of linux/fs.h
 _OPEN_FLAGS: Final = (
     os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 )  # nobody waits for a pipe's writer
@@ -121,6 +123,57 @@ class SideFiles:
             except BaseException:
                 self.unlink(name)
                 raise
+
+    def begin(self) -> tuple[bytes, int]:
+        """Make an empty file; return its name, and a descriptor for `append` and `finish`.
+
+        The caller closes that. Until a transaction attaches it, the file is the caller's to unlink.
+
+        Raises:
+            ReadOnlyStoreError, StoreFullError, StoreError: nothing is left of it.
+        """
+        name = os.urandom(SIDE_NAME_BYTES)
+        with translating(self._store, "written to"):
+            self._ready()
+            self.unnamed.add(name)
+            try:
+                return name, self._created(self.path(name))
+            except BaseException:
+                self.unlink(name)
+                raise
+
+    def append(self, descriptor: int, piece: memoryview) -> None:
+        """Write *piece* behind what was written.
+
+        Raises:
+            StoreFullError, StoreError: a part of it may be written.
+        """
+        with translating(self._store, "written to"):
+            _write_all(descriptor, [piece])
+
+    def clone(self, descriptor: int, source: int) -> bool:
+        """Let an empty file share the blocks of the open file *source*; return whether it can."""
+        return _cloned(source, descriptor)
+
+    def reserve(self, descriptor: int, size_bytes: int) -> None:
+        """Let a disk that is full say so before *size_bytes* are written, where the system can.
+
+        Raises:
+            StoreFullError, StoreError: there is no room.
+        """
+        with translating(self._store, "written to"):
+            _reserve(descriptor, size_bytes)
+
+    def finish(self, descriptor: int) -> None:
+        """Make the file durable, if that is done before it is named anywhere.
+
+        Raises:
+            StoreFullError, StoreError: it may never be.
+        """
+        if self._flushes:
+            with translating(self._store, "written to"):
+                os.fsync(descriptor)
+                self._sync_names()
 
     def adopt(self, name: bytes, source: int) -> None:
         """Write the file *name* as a copy of the open file *source*; the caller attaches it.
@@ -222,6 +275,25 @@ class SideFiles:
             os.close(descriptor)
             raise SideFileMissingError(f"{name.hex()}, as it was written,")
         return descriptor
+
+    def reading(self, name: bytes, size_bytes: int) -> int:
+        """Return a descriptor of a file, to be read by `read_into` and closed.
+
+        Raises:
+            SideFileMissingError: there is no such file, or one shorter than *size_bytes*.
+            StoreError: it cannot be opened.
+        """
+        with translating(self._store, "read"):
+            return self.open(name, [(0, size_bytes)])
+
+    def read_into(self, descriptor: int, target: memoryview, start: int) -> int:
+        """Read from *start* on into *target*; return how many bytes, 0 behind the end.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        with translating(self._store, "read"):
+            return os.preadv(descriptor, [target], start)
 
     def size_of(self, name: bytes) -> int | None:
         """Return the size of a file, None if it is not there."""
@@ -354,6 +426,17 @@ def _copy_all(source: int, target: int) -> None:
         if not count:  # cut short under our eyes
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         done += count
+
+
+def _cloned(source: int, target: int) -> bool:
+    """Share the blocks of a file, of which each side gets its own where it is written to."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        fcntl.ioctl(target, _CLONE, source)
+    except OSError:  # another filesystem, or one that shares no blocks
+        return False
+    return True
 
 
 def _copied(descriptor: int, start: int, end: int) -> bytearray:

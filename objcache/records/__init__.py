@@ -4,6 +4,23 @@ Knows: header, codecs, signing. Must not know: where records are kept.
 """
 
 from objcache.records._assembly import MAX_RECORD_BYTES as MAX_RECORD_BYTES
+from objcache.records._blobs import PIECE_BYTES as PIECE_BYTES
+from objcache.records._blobs import BlobContent as BlobContent
+from objcache.records._blobs import blob_record as blob_record
+from objcache.records._blobs import blobs_aside_from as blobs_aside_from
+from objcache.records._blobs import check_side_file as check_side_file
+from objcache.records._blobs import check_value as check_value
+from objcache.records._blobs import value_stream as value_stream
 from objcache.records._records import Records as Records
 
-__all__ = ["MAX_RECORD_BYTES", "Records"]
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "PIECE_BYTES",
+    "BlobContent",
+    "Records",
+    "blob_record",
+    "blobs_aside_from",
+    "check_side_file",
+    "check_value",
+    "value_stream",
+]

@@ -56,6 +56,11 @@ class Assembly:
         self._compression = compression
         self._aside_bytes = aside_bytes
 
+    @property
+    def aside_payload_bytes(self) -> int:
+        """From how many bytes on a payload is put aside."""
+        return self._aside_bytes[1]
+
     def record(
         self,
         engine_key: bytes,

@@ -29,6 +29,7 @@ from objcache.errors import (
 )
 from objcache.header import Header
 from objcache.protocols import Codec, Files
+from objcache.records._blobs import is_blob, read_blob
 from objcache.signing import digest
 
 __all__ = ["Loading"]
@@ -95,6 +96,8 @@ class Loading:
         payload = view[header.payload_start : header.payload_end]
         if not header.buffers and not header.compression:
             return self._value(header, payload, [])
+        if is_blob(header):
+            return read_blob(key, header, _known(key, files))
         buffers: list[Any] = [view[part.start : part.end] for part in header.buffers]
         if header.side_file:
             places = [(part.start, part.end) for part in header.buffers]
@@ -113,7 +116,7 @@ class Loading:
             CorruptRecordError: the file is too short, or something was found altered.
             SideFileMissingError, UnsupportedFormatError, MissingExtraError, DecodeError: as `load`.
         """
-        if not header.side_file:
+        if not header.side_file or is_blob(header):
             return self.load(key, header, record, files)
         buffers: list[Any] = _mapped(key, header, files)
         for number, (part, buffer) in enumerate(zip(header.buffers, buffers, strict=True)):

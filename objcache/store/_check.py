@@ -38,7 +38,7 @@ from objcache.errors import (
     WrongSecretError,
 )
 from objcache.keys import COUNTERS, ORDERED, RECORDS, key_of, needs_full_key
-from objcache.records import Records
+from objcache.records import Records, check_value
 from objcache.signing import Signer
 from objcache.store._cache_rows import CacheRows
 from objcache.store._counters import OTHERS_KEY, read_count
@@ -403,7 +403,7 @@ class _Check:
             if self._values or located[prefix_length : prefix_length + 1] == ORDERED:
                 found = key_of(prefix_length, located, full_key)
             if self._values:
-                self.records.load(found, header, record)
+                check_value(self.records, found, header, record)
             else:
                 self.records.verify(located, header, record)
         except ObjcacheError as error:

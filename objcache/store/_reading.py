@@ -16,10 +16,11 @@ from collections.abc import (
     ValuesView,
 )
 from functools import partial
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from objcache.engine import EngineFault, SideFileMissingError, Transaction
-from objcache.errors import CorruptRecordError
+from objcache.errors import CorruptRecordError, ReadOnlyStoreError
+from objcache.header import Header
 from objcache.keys import (
     ENGINE_KEY_LIMIT,
     ORDERED,
@@ -31,17 +32,22 @@ from objcache.keys import (
     range_of,
     section_range,
 )
-from objcache.protocols import MISSING
-from objcache.records import Records
+from objcache.protocols import MISSING, Missing
+from objcache.records import Records, value_stream
 from objcache.store._length import length_of
 from objcache.store._scan import Source, scan
 from objcache.store.side import file_gone, names_side_file, read_current
+
+if TYPE_CHECKING:
+    from objcache.store.blobs import BlobReader
+    from objcache.store.entries import StoreEntry
 
 __all__ = ["ObjectReader", "RangeView"]
 
 K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
+T = TypeVar("T")
 
 
 class ObjectReader(Mapping[K, V]):
@@ -194,18 +200,91 @@ class ObjectReader(Mapping[K, V]):
 
         Cost: microseconds, whatever the size; without *verify* nothing of the arrays is read.
         """
+
+        def load(header: Header, record: bytes) -> V:
+            return self._records.view(key, header, record, verify=verify)  # type: ignore[no-any-return]
+
+        return self._made_of(key, load)
+
+    def open_blob(self, key: K, mode: Literal["rb"] = "rb", *, verify: bool = False) -> BlobReader:
+        """Open the value of *key*, which is bytes, as a file; it need not fit into memory.
+
+        Args:
+            key: whose value.
+            mode: `"rb"`.
+            verify: read all of it now, and compare it with its signed digest. Without, who reads
+                from the first byte to the last in order is told at the end; see `BlobReader`.
+
+        Raises:
+            KeyError: no such key.
+            BlobError: the value is something else than bytes, or *mode* is none.
+            SignatureError, CorruptRecordError, UnsupportedFormatError, DecodeError:
+                the record is there and cannot be read; it stays.
+
+        Cost: a file descriptor while it is open. A value that was not written as a blob, nor with
+            `codec="raw"`, is read into memory.
+        """
+        from objcache.store.blobs import BlobReader, checked_mode  # noqa: PLC0415  # for blobs only
+
+        if checked_mode(key, mode, verify=verify) == "wb":
+            raise ReadOnlyStoreError(self._source.directory)
+
+        def load(header: Header, record: bytes) -> BlobReader:
+            return BlobReader(key, *value_stream(self._records, key, header, record, verify=verify))
+
+        return self._made_of(key, load)
+
+    def entry(self, key: K) -> StoreEntry | None:
+        """Return what is known of the entry of *key*, None where there is none.
+
+        Cost: one read transaction, one keyed hash; its value is read when it is asked for.
+
+        >>> with Store.temporary() as store:
+        ...     with store.open_blob("logo", "wb") as blob:
+        ...         blob.write(b"GIF89a")
+        ...     store.entry("logo").size
+        6
+        6
+        """
+        from objcache.store.entries import StoreEntry  # noqa: PLC0415  # seldom needed
+
+        located, full_key = engine_key(self._prefix, key)
+        record = self._source.read(lambda transaction: transaction.get(located))
+        if record is None:
+            return None
+        header = self._records.authenticate(key, located, record)
+        if header.full_key != full_key:
+            return None
+
+        def load() -> Any:
+            try:
+                return self._records.load(key, header, record)
+            except SideFileMissingError as missing:
+                if self._source.read(lambda transaction: transaction.get(located)) == record:
+                    raise file_gone(key, missing) from missing
+                raise KeyError(key) from None
+
+        return StoreEntry(header, record, load)
+
+    def _made_of(self, key: Any, load: Callable[[Header, bytes], T]) -> T:
+        """Return what *load* makes of the record of *key*; again, if it was overwritten meanwhile.
+
+        Raises:
+            KeyError: no such key.
+            CorruptRecordError: its side file is gone.
+        """
         located, full_key = engine_key(self._prefix, key)
 
-        def load(record: bytes) -> Any:
+        def found(record: bytes) -> T | Missing:
             header = self._records.authenticate(key, located, record)
             if header.full_key != full_key:
                 return MISSING
-            return self._records.view(key, header, record, verify=verify)
+            return load(header, record)
 
-        value = read_current(self._source, key, located, load)
-        if value is MISSING:
+        made = read_current(self._source, key, located, found)
+        if made is MISSING:
             raise KeyError(key)
-        return value  # type: ignore[no-any-return]
+        return made
 
     # -- the whole ---------------------------------------------------------------------------
 

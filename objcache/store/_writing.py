@@ -5,15 +5,17 @@ Knows: what is one atomic step. Must not know: when commits reach the disk.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 from objcache.engine import Environment, SideKeeper, Transaction, WriteTransaction
-from objcache.header import SIDE_FILE, unpack
+from objcache.errors import ReadOnlyStoreError
+from objcache.header import SIDE_FILE, pack_fields, unpack
 from objcache.keys import encode_key, engine_key, section_range
 from objcache.protocols import MISSING, Missing
-from objcache.records import Records
+from objcache.records import BlobContent, Records, blob_record, blobs_aside_from
 from objcache.store._counters import add_to_namespace
 from objcache.store._reading import ObjectReader
 from objcache.store._scan import Source
@@ -24,6 +26,9 @@ from objcache.store.side import (
     remove_record,
     side_file_of,
 )
+
+if TYPE_CHECKING:
+    from objcache.store.blobs import BlobReader, BlobWriter
 
 __all__ = ["ObjectWriter", "Target"]
 
@@ -188,6 +193,77 @@ class ObjectWriter(ObjectReader[K, V], MutableMapping[K, V]):
                 value = default
             self[key] = value = function(value)
             return value
+
+    # -- values larger than memory -----------------------------------------------------------
+
+    @overload
+    def open_blob(
+        self, key: K, mode: Literal["rb"] = "rb", *, verify: bool = False
+    ) -> BlobReader: ...
+    @overload
+    def open_blob(self, key: K, mode: Literal["wb"]) -> BlobWriter: ...
+    def open_blob(
+        self, key: K, mode: str = "rb", *, verify: bool = False
+    ) -> BlobReader | BlobWriter:
+        """Open the value of *key*, which is bytes, as a file; it need not fit into memory.
+
+        What is written is seen by nobody before it is closed, and stored as a whole then, in the
+        transaction that the closing thread has open or in one of its own. It is not stored if an
+        exception leaves the `with` block.
+
+        Args:
+            key: whose value.
+            mode: `"rb"` to read, `"wb"` to write; `store[key]` gives all of either as bytes.
+            verify: read all of it now, and compare it with its signed digest. Without, who reads
+                from the first byte to the last in order is told at the end; see `BlobReader`.
+
+        Raises:
+            KeyError: no such key to be read.
+            BlobError: the value is something else than bytes, or *mode* is none.
+            ReadOnlyStoreError, StoreClosedError, KeyEncodingError: it cannot be written.
+            SignatureError, CorruptRecordError, UnsupportedFormatError, DecodeError:
+                the record is there and cannot be read; it stays.
+
+        Cost: a file descriptor while it is open; a MiB of memory to write. A value that was not
+            written as a blob, nor with `codec="raw"`, is read into memory.
+
+        >>> with Store.temporary() as store:
+        ...     with store.open_blob("log", "wb") as blob:
+        ...         for number in range(3):
+        ...             _ = blob.write(b"line %d, " % number)
+        ...     with store.open_blob("log") as blob:
+        ...         blob.size, blob.read(6), blob.seek(16), blob.read()
+        (24, b'line 0', 16, b'line 2, ')
+        """
+        from objcache.store.blobs import BlobWriter, checked_mode, no_bound  # noqa: PLC0415
+
+        if checked_mode(key, mode, verify=verify) == "rb":
+            return super().open_blob(key, verify=verify)
+        target = self._target
+        located, full_key = engine_key(self._prefix, key)
+        target.read(lambda _: None)  # raises if it is closed
+        if target.readonly:
+            raise ReadOnlyStoreError(target.directory)
+
+        def commit(content: BlobContent) -> None:
+            fields = pack_fields(full_key=full_key)
+            self._write_one(located, blob_record(self._records, located, content, fields))
+
+        aside_bytes = blobs_aside_from(self._records)
+        return BlobWriter(key, self._side.files, aside_bytes, no_bound, commit)
+
+    def put_file(self, key: K, path: str | os.PathLike[str]) -> None:
+        """Store the content of the file at *path* under *key*, as a blob.
+
+        Raises:
+            OSError: the file cannot be read.
+            BlobError: it is no regular file, or was changed meanwhile; nothing is stored.
+            StoreFullError, StoreBusyError, ReadOnlyStoreError, StoreError: nothing is stored.
+
+        Cost: as `BlobWriter.write_file`; where the filesystem can, the blocks are shared.
+        """
+        with self.open_blob(key, "wb") as blob:
+            blob.write_file(path)
 
     # -- many entries ------------------------------------------------------------------------
 

@@ -27,8 +27,6 @@ GRANTED: dict[str, int] = {
     "objcache/records/_records.py::Records": 295,
     "objcache/records/_records.py::decode_dated": 45,
     "objcache/records/_records.py::encode": 55,
-    # The way of a read is written out, and once more for each thing that may be wanted of it.
-    "objcache/cache/_reading.py::CacheReader": 270,
     # One open file: its handle, locks, members and pulse live and die together.
     "objcache/engine/_environment.py::Environment": 318,
     # One protocol: its steps, their order, and what happens when one of them fails.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
+from objcache import BlobReader, BlobWriter
 from objcache.cache import Cache, CacheEntry, CacheReport, CacheStats
 
 cache: Cache[str, int] = Cache("path", size_limit="1 GiB", expire=60)
@@ -22,6 +23,9 @@ assert_type(cache.tags(), list[str])
 assert_type(cache.stats(), CacheStats)
 assert_type(cache.check(), CacheReport)
 assert_type(cache.namespace("n", max_entries=5), Cache[Any, Any])
+assert_type(cache.open_blob("a"), BlobReader)
+assert_type(cache.open_blob("a", "wb", expire=5, tag="x"), BlobWriter)
+cache.put_file("a", "file", expire=None, tag=("x", "y"))
 cache.push(1, queue="q", side="front")
 cache["a"] = 1
 cache["a"] = "text"  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
