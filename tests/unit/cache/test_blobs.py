@@ -197,7 +197,9 @@ def test_reads_of_blobs_are_counted(cache):
         cache.open_blob("missing")
 
     assert (1, 1) == (cache.stats().hits, cache.stats().misses)
+    before = len(os.listdir("/proc/self/fd"))
     assert MIB == cache.entry("k").size
+    assert before == len(os.listdir("/proc/self/fd"))
     assert (1, 1) == (cache.stats().hits, cache.stats().misses)
 
 

@@ -175,10 +175,52 @@ def test_memory_does_not_grow_with_the_blob(store, tmp_path):
         assert store.check().ok
         assert 48_000_000 == store.entry("k").size
         peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        tracemalloc.start()
+        whole = store["k"]
+        peak_of_all = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
     assert peak < 5_000_000
+    assert 48_000_000 == len(whole) < peak_of_all < 49_000_000
+
+
+def test_flushed_before_it_is_named(open_store, monkeypatch):
+    """With `durability="commit"` the file and its name are on the disk before the record is written."""
+    store = open_store(durability="commit")
+    write(store, "other")
+    flushed = []
+    flush = os.fsync
+
+    def note(descriptor):
+        flushed.append((os.readlink(f"/proc/self/fd/{descriptor}"), len(store)))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write(store, "k")
+    (file,) = {str(name) for name in names(store)} & {path for path, _ in flushed}
+
+    assert [(file, 1), (os.path.dirname(file), 1)] == flushed[:2]
+
+
+def test_no_descriptor_is_left(store, tmp_path):
+    """What was written, read, refused, discarded and looked at holds no file open."""
+    write(store, "k")
+    store["value"] = 1
+    before = len(os.listdir("/proc/self/fd"))
+    write(store, "k")
+    read(store, "k")
+    discard(store)
+    with pytest.raises(BlobError):
+        store.open_blob("value")
+    with pytest.raises(BlobError):
+        store.put_file("k", tmp_path)
+    store.open_blob("k", verify=True).close()
+
+    assert len(LARGE) == store.entry("k").size == len(store.entry("k").value)
+    assert store.check().ok
+    assert before == len(os.listdir("/proc/self/fd"))
 
 
 # -- what is not stored ----------------------------------------------------------------------------
@@ -257,10 +299,12 @@ def close_the_store(store):
         close_the_store,
     ],
 )
-def test_what_is_not_closed_well_is_not_stored(any_store, end):
+def test_what_is_not_closed_well_is_not_stored(any_store, end, caplog):
     """The old value stays, nothing is left of the new one, and another one can be written."""
     any_store["k"] = "old"
     end(any_store)
+
+    assert (end in {close_in_a_finally, leave_a_wrapper_by_an_exception}) == bool(caplog.text)
 
     assert "old" == any_store["k"]
     assert [] == names(any_store)
@@ -702,10 +746,11 @@ def test_files_that_share_their_blocks(store, tmp_path, monkeypatch):
     assert LARGE + b"more" == store["k"] == read(store, "k")
 
 
-def test_a_file_among_other_pieces(store, tmp_path):
-    """A file may stand between pieces, and behind another file."""
+def test_a_file_among_other_pieces(store, tmp_path, monkeypatch):
+    """A file may stand between pieces, and behind another file; it shares no blocks then."""
     file = tmp_path / "file"
     file.write_bytes(LARGE)
+    monkeypatch.setattr(SideFiles, "clone", None)
     with store.open_blob("k", "wb") as blob:
         blob.write(b"before")
 
