@@ -206,6 +206,44 @@ def change_side_files(place: Place) -> None:
             raise ZeroDivisionError
 
 
+def opened_blob(place: Place) -> Any:
+    """Open a blob that goes into a file from 4 KiB on, in earnest from 1 MiB on."""
+    blob = place.store.open_blob("aside", "wb")
+    blob._aside_bytes, blob._buffer = 4096, memoryview(bytearray(4096))
+    return blob
+
+
+def put_blob(place: Place) -> None:
+    """Write a value piece by piece."""
+    with opened_blob(place) as blob:
+        for number in range(3):
+            blob.write(bytes([number]) * 5_000)
+
+
+def put_file(place: Place) -> None:
+    """Store the content of a file."""
+    source = os.path.join(os.path.dirname(place.directory), "source")
+    if not os.path.exists(source):
+        with open(source, "wb") as file:
+            file.write(bytes(range(250)) * 40)
+    with opened_blob(place) as blob:
+        blob.write_file(source)
+
+
+def change_blobs(place: Place) -> None:
+    """Write, overwrite, discard and roll back blobs, in one commit."""
+    with place.store.transaction() as transaction:
+        put_blob(place)
+        put_file(place)
+        del transaction["aside too"]
+        with contextlib.suppress(ZeroDivisionError), opened_blob(place) as blob:
+            blob.write(bytes(9_000))
+            raise ZeroDivisionError
+        with contextlib.suppress(ZeroDivisionError), transaction.transaction():
+            put_blob(place)
+            raise ZeroDivisionError
+
+
 def spill_in_a_transaction(place: Place) -> None:
     """Write pages in the middle of a transaction: in its last nested one, before the commit."""
     with place.store.transaction() as transaction:
@@ -260,6 +298,9 @@ DEEDS: dict[str, Deed] = {
     "put side file": Deed(lambda place: place.store.__setitem__("aside", aside("new"))),
     "delete side file": Deed(lambda place: place.store.__delitem__("aside")),
     "side files": Deed(change_side_files),
+    "put blob": Deed(put_blob),
+    "put file": Deed(put_file),
+    "blobs": Deed(change_blobs),
     "delete": Deed(lambda place: place.store.__delitem__(("key", 4))),
     "pop": Deed(lambda place: place.store.pop(("key", 2))),
     "update_with": Deed(lambda place: place.store.update_with(("key", 0), lambda old: old + b"!")),

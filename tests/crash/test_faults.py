@@ -25,6 +25,8 @@ REPORT = """
 TELLING = (
     "put",
     "put side file",
+    "put blob",
+    "put file",
     "transaction",
     "sync",
     "copy",
@@ -38,6 +40,7 @@ TOLERATED = {
     *(f"{deed}: write, short once" for deed in ("copy", "compact", "open", "create")),
     # And of a side file.
     *(f"{deed}: write, short once" for deed in ("put side file", "side files")),
+    *(f"{deed}: write, short once" for deed in ("put blob", "put file", "blobs")),
     # There is less address space than wished for: a smaller map will do.
     *(f"{deed}: mmap, ENOMEM once" for deed in ("open", "create", "copy", "compact")),
 }
