@@ -370,6 +370,36 @@ def test_a_failed_write_fails_the_blob(store, monkeypatch):
     assert ("old", True) == (store["k"], blob.closed)
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("call", ["writev", "posix_fallocate", "open"])
+def test_full_disk(any_store, tmp_path, monkeypatch, number, call):
+    """Without room for a blob or a file: StoreFullError, the old value intact, nothing left."""
+    file = tmp_path / "file"
+    file.write_bytes(LARGE)
+    write(any_store, "k")
+    any_store.sync()
+    before = names(any_store)
+    done = getattr(os, call)
+
+    def full(*arguments):
+        if call == "open" and "blobs" not in str(arguments[0]):
+            return done(*arguments)
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, full)
+        if call != "posix_fallocate":
+            with pytest.raises(StoreFullError, match="free space on its disk"):
+                write(any_store, "k", LARGE * 2)
+        with pytest.raises(StoreFullError, match="free space on its disk"):
+            any_store.put_file("k", file)
+        with pytest.raises(StoreFullError), any_store.transaction() as transaction:
+            transaction["j"] = 1
+            transaction.put_file("k", file)
+
+    assert (before, LARGE, 1) == (names(any_store), any_store["k"], len(any_store))
+
+
 def test_killed_writers_leave_no_file(path, open_store):
     """What a killed process has written of a blob goes with the next open, and never was a value."""
     with open_store(durability="checkpoint") as store:
