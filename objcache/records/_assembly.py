@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from objcache.errors import EncodeError
-from objcache.header import DIGEST_BYTES, MAC_END, SIGNED, aligned, pack_parts, pack_prefix
+from objcache.header import (
+    DIGEST_BYTES,
+    MAC_END,
+    SIGNED,
+    Header,
+    aligned,
+    pack_parts,
+    pack_prefix,
+)
 from objcache.protocols import Files
 from objcache.signing import Signer, digest
 
@@ -99,6 +107,22 @@ class Assembly:
             parts["payload_aside"] = True
             return self._aside(given._replace(payload=b"", buffers=[memoryview(payload)]), files)
         return self._signed(given)
+
+    def redated(
+        self, engine_key: bytes, fields: tuple[int, bytes], header: Header, record: bytes
+    ) -> bytearray:
+        """Return the signed record with the value and the buffers of *record*, and other *fields*.
+
+        The caller has compared the buffers with their digests. Cost: they are copied once.
+        """
+        view = memoryview(record)
+        parts: dict[str, Any] = {}
+        if header.compression:
+            parts = {"compression": header.compression, "raw_sizes": header.raw_sizes}
+        codec = header.codec_id, header.codec_version
+        payload = record[header.payload_start : header.payload_end]
+        buffers = [view[part.start : part.end] for part in header.buffers]
+        return self._with_buffers(_Given(engine_key, codec, fields, payload, buffers, parts))
 
     def signed(self, engine_key: bytes, codec: tuple[int, int], flags: int, signed: bytes) -> bytes:
         """Return the record of *signed*: fields, whose *flags* are given, and payload."""

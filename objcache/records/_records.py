@@ -397,16 +397,16 @@ class Records:
         Raises:
             SignatureError, CorruptRecordError, UnsupportedFormatError: as `decode`.
 
-        Cost: one copy, one keyed hash; a record with buffers in it is decoded and encoded.
+        Cost: one copy, one keyed hash; buffers that lie in the record are compared and hashed.
         """
         header = self.authenticate(key, engine_key, record)
         full_key, tags = header.full_key, header.tags
         cost_us, created_us = header.cost_us, header.created_us
-        if header.buffers and not header.side_file:
-            value = self.load(key, header, record)
-            return self.encode(engine_key, full_key, value, deadline_us, tags, cost_us, created_us)
         payload = record[header.payload_start : header.payload_end]
         flags, fields = pack_fields(deadline_us, cost_us, created_us, tags, full_key)
+        if header.buffers and not header.side_file:
+            self.verify(key, header, record)
+            return self._assembly.redated(engine_key, (flags, fields), header, record)
         part_flags, part_fields = pack_parts(
             payload_bytes=len(payload),
             buffers=tuple((part.end - part.start, part.digest) for part in header.buffers),

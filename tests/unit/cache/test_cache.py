@@ -152,6 +152,47 @@ def test_a_small_step_back_is_waited_out(cache, clock):
     assert cache.get("new") is None
 
 
+class Refused:
+    """What can be stored, and not loaded."""
+
+    def __init__(self):
+        self.content = np.arange(1000.0)
+
+    def __setstate__(self, _state):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_touch_decodes_nothing(open_cache, clock, compression):
+    """`touch` moves the deadline of any value: one that cannot be loaded, or has read-only buffers."""
+    cache = open_cache(compression=compression)
+    cache["refused"] = Refused()
+    cache["bytes"] = pickle.PickleBuffer(b"ab" * 2000)
+    for key in ("refused", "bytes"):
+        assert cache.touch(key, 50)
+        assert cache.touch(key, None)
+        assert cache.touch(key, 100)
+        assert clock.now() + 100 == cache.entry(key).deadline
+    assert b"ab" * 2000 == bytes(cache["bytes"])
+    del cache["refused"]
+
+
+@pytest.mark.damages
+def test_touch_signs_nothing_that_was_altered(open_cache, caplog):
+    """A record whose buffer was altered keeps its old signature, and counts as missing."""
+    cache = open_cache()
+    cache["bytes"] = pickle.PickleBuffer(b"ab" * 2000)
+    located = cache._text + b"bytes\0"
+    record = bytearray(cache._record_at(located))
+    record[-1] ^= 1
+    cache._session.write(lambda transaction: transaction.put(located, bytes(record)))
+
+    assert not cache.touch("bytes", 50)
+    assert "buffer 0 was altered" in caplog.text
+    assert cache.get("bytes") is None
+    assert cache.delete("bytes")
+
+
 def test_touch_changes_the_deadline_only(cache, clock):
     """`touch` moves the deadline of a live entry; value, tags and age stay."""
     cache.set("a", 1, expire=10, tag="t")
