@@ -9,6 +9,7 @@ import contextlib
 import os
 import pickle
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol
@@ -299,11 +300,13 @@ class AsideStore(ObjectStore):
     """A `Store` of objcache that keeps longer values in side files.
 
     What the engine does from 256 KiB on it does here from 8 KiB on: more happens in a recording.
+    A third of them are written piece by piece as blobs, another third are files that are stored.
 
     Args:
         directory: where.
         fault: "": none; "unflushed": no checkpoint flushes side files; "unnamed": none flushes
-            their directory; "at once": what was dropped is unlinked without a checkpoint.
+            their directory; "at once": what was dropped is unlinked without a checkpoint;
+            "unfinished": no blob is flushed when it is closed.
         options: of the store.
     """
 
@@ -314,6 +317,24 @@ class AsideStore(ObjectStore):
         _assembly.ASIDE_BUFFERS_BYTES = _ASIDE_BYTES
         _break(fault)
         super().__init__(directory, **options)
+
+    def _do(self, outer: Any, inner: Any, operation: Operation) -> None:
+        key, tag, length = operation
+        if length < _ASIDE_BYTES or not tag % 3:
+            super()._do(outer, inner, operation)
+            return
+        place = inner if key.startswith(NAMESPACE) else outer
+        with place.open_blob(key, "wb") as blob:
+            blob._aside_bytes, blob._buffer = _ASIDE_BYTES, memoryview(bytearray(_ASIDE_BYTES))
+            value = value_of(tag, length)
+            if tag % 3 == 1:
+                for start in range(0, length, 3000):
+                    blob.write(value[start : start + 3000])
+            else:
+                with tempfile.NamedTemporaryFile() as source:
+                    source.write(value)
+                    source.flush()
+                    blob.write_file(source.name)
 
     @staticmethod
     def _value(tag: int, length: int) -> Any:
@@ -340,6 +361,7 @@ def _break(fault: str) -> None:
         "": lambda: None,
         "unflushed": lambda: setattr(SideKeeper, "flush", lambda *_: None),
         "unnamed": lambda: setattr(SideFiles, "_sync_names", lambda *_: None),
+        "unfinished": lambda: setattr(SideFiles, "finish", lambda *_: None),
         # A pin is a reader, too: it keeps what the number of the last checkpoint does.
         "at once": lambda: (
             setattr(Durability, "settled_up_to", lambda *_: 1 << 60),

@@ -197,7 +197,13 @@ class Writer:
 
 
 class Supervisor:
-    """Starts writers, kills some of them at random moments, and compares store and models."""
+    """Starts writers, kills some of them at random moments, and compares store and models.
+
+    Attributes:
+        writer: what a writer runs.
+    """
+
+    writer = WRITER
 
     def __init__(
         self,
@@ -227,10 +233,14 @@ class Supervisor:
         self._first_end_s = math.inf
         self.kills = 0
         self._started_at = time.monotonic()
-        for counter in COUNTERS:
-            store.setdefault(counter, 0)
+        self.prepare()
         for writer in self._writers:
             self._start(writer)
+
+    def prepare(self) -> None:
+        """Write what must be there before the first writer starts."""
+        for counter in COUNTERS:
+            self._store.setdefault(counter, 0)
 
     @property
     def acknowledged(self) -> int:
@@ -303,10 +313,14 @@ class Supervisor:
         self.compare(self._writers)
         self._selector.close()
         self._store.sync()
-        left = len(os.listdir(os.path.join(self._store.path, "blobs")))
+        left = len(os.listdir(os.path.join(self._store.directory, "blobs")))
 
         # The last comparison has collected what belongs to nobody, the flush what was dropped.
-        assert self._store.stats().side_files == left > 0
+        assert self.side_files() == left > 0
+
+    def side_files(self) -> int:
+        """Return how many side files the store says it has."""
+        return self._store.stats().side_files
 
     def _catch_up(self, lane: Lane, found: dict[Any, Any], least: int) -> None:
         """Take the model of *lane* to the step of which *found* are the entries."""
@@ -330,7 +344,11 @@ class Supervisor:
         firsts = {lane.name: lane.acknowledged + 1 for lane in writer.lanes}
         work = [self._seed, firsts, self._lie, self._chance.randrange(20, 60)]
         writer.process = self._pack.start(
-            WRITER, self._store.path, json.dumps(self._options), json.dumps(work), talks=True
+            self.writer,
+            self._store.directory,
+            json.dumps(self._options),
+            json.dumps(work),
+            talks=True,
         )
         output = writer.process.stdout.fileno()
         os.set_blocking(output, False)

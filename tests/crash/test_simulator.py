@@ -69,6 +69,14 @@ def test_each_mistake_with_side_files_is_found(fault):
     assert 5 <= tally.corrupt
 
 
+def test_blobs_that_are_not_flushed_are_found():
+    """With a flush for each commit, blobs that are named before they are flushed: corrupt."""
+    tally = run_campaign("side_files", 40, subject="store commit aside unfinished", size=SIZE)
+
+    assert 40 == tally.images
+    assert 5 <= tally.corrupt
+
+
 def test_what_failed_can_be_checked_again(tmp_path):
     """A recording of which an image failed is kept, and gives the same failure again."""
     tally = run_campaign("prototype", 30, subject="prototype unpinned", size=60, keep=str(tmp_path))
