@@ -20,6 +20,7 @@ _LITTLE: Final = 64
 # Pages fall free in steps, as neighbours go: a write does not wait for the next step.
 _MOST_FOR_ONE: Final = 4
 _MOST_IN_DANGER: Final = 16
+_COMMIT_BYTES: Final = 1 << 17
 _AHEAD_BYTES: Final = 1 << 17
 # What a small write may take: pages that are split, on the way to its record and to its rows.
 _MOST_PAGES_BYTES: Final = 1 << 14
@@ -144,8 +145,10 @@ class Ledger(Rows):
             return used
         aside = side_bytes(self._transaction)
         used += aside
-        # Pages that are free do not leave the file: side files must fit beside all of it.
-        excess = side.file_bytes() + aside - (self._rules.limits.file_bytes or used)
+        # Pages that are free do not leave the file: side files must fit beside all of it, and
+        # beside what this transaction adds to it, which lmdb tells when it is committed.
+        extent = side.file_bytes() + _COMMIT_BYTES
+        excess = extent + aside - (self._rules.limits.file_bytes or used + _COMMIT_BYTES)
         return max(used, self.allowed_bytes() + excess) if aside and excess > 0 else used
 
     def free(self, wanted_bytes: int, *, gently: bool) -> int:

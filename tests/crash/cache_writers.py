@@ -7,6 +7,7 @@ last step that was acknowledged for it, never a part, and never what was deleted
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import threading
@@ -113,6 +114,22 @@ class CacheSupervisor(Supervisor):
         """Return how many side files the cache says it has."""
         return self._store._store.stats().side_files
 
+    def _await_steps(self, writers: list[Writer], count: int, since: float) -> None:
+        """Return once *writers* have begun and ended *count* steps a lane, taken together.
+
+        Not each of them: two threads of one process that write without a pause, and flush each
+        commit, keep the mutex of lmdb from the other processes for as long as they like.
+        """
+        lanes = {lane.name for writer in writers for lane in writer.lanes}
+        wanted = count * len(lanes)
+        self._first_end_s = math.inf
+        while wanted > 0:
+            for key, _ in self._selector.select(self._pack.time_left_s()):
+                for lane, begun, ended in self._take(key.data):
+                    if ended > since:
+                        self._first_end_s = min(self._first_end_s, ended)
+                    wanted -= lane in lanes and begun >= since
+
     def compare(self, _ended: list[Writer]) -> None:
         """Compare the cache with what every lane was told, at one moment."""
         cache = self._store
@@ -132,7 +149,7 @@ class CacheSupervisor(Supervisor):
         stats = cache._store.stats()
         for report in (cache.check(), cache.namespace("progress").check(), cache._store.check()):
             assert () == report.problems
-        assert stats.file_bytes + stats.side_file_bytes <= LIMIT_BYTES
+        assert stats.file_bytes + stats.side_file_bytes <= LIMIT_BYTES, stats
 
     def _compare_entry(self, name: str, key: int, value: bytes, acknowledged: int) -> None:
         number = int(value.partition(b" ")[0])
