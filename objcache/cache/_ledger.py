@@ -20,6 +20,7 @@ _LITTLE: Final = 64
 # Pages fall free in steps, as neighbours go: a write does not wait for the next step.
 _MOST_FOR_ONE: Final = 4
 _MOST_IN_DANGER: Final = 16
+# More than what one write adds to the file: pages to its record and rows, and to what is evicted.
 _COMMIT_BYTES: Final = 1 << 17
 _AHEAD_BYTES: Final = 1 << 17
 # What a small write may take: pages that are split, on the way to its record and to its rows.
@@ -110,7 +111,7 @@ class Ledger(Rows):
         room = _MOST_FOR_ONE * stored_bytes
         # Entries that go here and there free no page for long; but most of the reserve must stay,
         # or there are no pages left to remove with.
-        dangerous = allowed + self._rules.reserve_bytes // 4
+        dangerous = allowed + self._soft_bytes
         # Some pages more than needed: what goes in one write lies together, and the writes after
         # it change fewer pages.
         enough = allowed - min(_AHEAD_BYTES, allowed // _LITTLE) if limits.evicts else allowed
@@ -145,11 +146,19 @@ class Ledger(Rows):
             return used
         aside = side_bytes(self._transaction)
         used += aside
-        # Pages that are free do not leave the file: side files must fit beside all of it, and
-        # beside what this transaction adds to it, which lmdb tells when it is committed.
-        extent = side.file_bytes() + _COMMIT_BYTES
-        excess = extent + aside - (self._rules.limits.file_bytes or used + _COMMIT_BYTES)
-        return max(used, self.allowed_bytes() + excess) if aside and excess > 0 else used
+        limit = self._rules.limits.file_bytes
+        if not aside or limit is None:
+            return used
+        # Pages that are free do not leave the file: side files must fit beside all of it, beside
+        # what this transaction adds to it, which lmdb tells when it is committed, and beside what
+        # a small write may leave to the writes after it.
+        extent = side.file_bytes() + _COMMIT_BYTES + self._soft_bytes
+        return max(used, self.allowed_bytes() + extent + aside - limit)
+
+    @property
+    def _soft_bytes(self) -> int:
+        """How much more than is allowed a write may leave, as evicting it would take long."""
+        return self._rules.reserve_bytes // 4
 
     def free(self, wanted_bytes: int, *, gently: bool) -> int:
         """Evict entries of *wanted_bytes* together; return how many bytes they had.
