@@ -110,19 +110,30 @@ class Assembly:
 
     def redated(
         self, engine_key: bytes, fields: tuple[int, bytes], header: Header, record: bytes
-    ) -> bytearray:
+    ) -> bytes | bytearray:
         """Return the signed record with the value and the buffers of *record*, and other *fields*.
 
-        The caller has compared the buffers with their digests. Cost: they are copied once.
+        The caller has compared buffers that lie in the record with their digests.
+        Cost: these are copied once.
         """
-        view = memoryview(record)
+        codec = header.codec_id, header.codec_version
+        payload = record[header.payload_start : header.payload_end]
         parts: dict[str, Any] = {}
         if header.compression:
             parts = {"compression": header.compression, "raw_sizes": header.raw_sizes}
-        codec = header.codec_id, header.codec_version
-        payload = record[header.payload_start : header.payload_end]
-        buffers = [view[part.start : part.end] for part in header.buffers]
-        return self._with_buffers(_Given(engine_key, codec, fields, payload, buffers, parts))
+        if header.buffers and not header.side_file:
+            view = memoryview(record)
+            buffers = [view[part.start : part.end] for part in header.buffers]
+            return self._with_buffers(_Given(engine_key, codec, fields, payload, buffers, parts))
+        part_flags, part_fields = pack_parts(
+            payload_bytes=len(payload),
+            buffers=tuple((part.end - part.start, part.digest) for part in header.buffers),
+            side_file=header.side_file,
+            payload_aside=header.payload_aside,
+            **parts,
+        )
+        flags, packed = fields
+        return self.signed(engine_key, codec, flags | part_flags, packed + part_fields + payload)
 
     def signed(self, engine_key: bytes, codec: tuple[int, int], flags: int, signed: bytes) -> bytes:
         """Return the record of *signed*: fields, whose *flags* are given, and payload."""

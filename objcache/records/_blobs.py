@@ -6,8 +6,7 @@ keys, and where records are kept.
 A blob is an ordinary record of the codec `raw`. One that is long lies in a side file, as its payload.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed: NamedTuple would compile each (bench/workloads/import_time.py).
 import io
 import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -65,13 +64,13 @@ def is_blob(header: Header) -> bool:
     )
 
 
-def blobs_aside_from(records: Records) -> int:
+def blobs_aside_from(records: "Records") -> int:
     """Return from how many bytes on a blob lies in a side file."""
     return records._assembly.aside_payload_bytes  # noqa: SLF001  # the other half of one class
 
 
 def blob_record(
-    records: Records, engine_key: bytes, content: BlobContent, fields: tuple[int, bytes]
+    records: "Records", engine_key: bytes, content: BlobContent, fields: tuple[int, bytes]
 ) -> bytes:
     """Return the signed record of a blob; it is not compressed, so that one can seek in it.
 
@@ -107,7 +106,7 @@ def read_blob(key: object, header: Header, files: Files) -> bytes:
 
 
 def value_stream(
-    records: Records, key: object, header: Header, record: bytes, *, verify: bool
+    records: "Records", key: object, header: Header, record: bytes, *, verify: bool
 ) -> tuple[io.RawIOBase | io.BytesIO, int]:
     """Return the bytes that are the value of a *record*, as a stream, and how many there are.
 
@@ -141,7 +140,7 @@ def value_stream(
     return io.BytesIO(value), len(value)
 
 
-def check_value(records: Records, key: object, header: Header, record: bytes) -> None:
+def check_value(records: "Records", key: object, header: Header, record: bytes) -> None:
     """Read the value of a *record* as `Records.load` does; a blob is compared piece by piece.
 
     Raises:
@@ -155,7 +154,7 @@ def check_value(records: Records, key: object, header: Header, record: bytes) ->
         stream.verify()
 
 
-def check_side_file(records: Records, header: Header) -> None:
+def check_side_file(records: "Records", header: Header) -> None:
     """Look whether the side file of a record is there, if it has one; nothing of it is read.
 
     Raises:

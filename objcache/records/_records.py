@@ -41,7 +41,6 @@ from objcache.header import (
     SIGNED,
     Header,
     pack_fields,
-    pack_parts,
     pack_prefix,
     unpack,
 )
@@ -400,24 +399,12 @@ class Records:
         Cost: one copy, one keyed hash; buffers that lie in the record are compared and hashed.
         """
         header = self.authenticate(key, engine_key, record)
-        full_key, tags = header.full_key, header.tags
-        cost_us, created_us = header.cost_us, header.created_us
-        payload = record[header.payload_start : header.payload_end]
-        flags, fields = pack_fields(deadline_us, cost_us, created_us, tags, full_key)
         if header.buffers and not header.side_file:
             self.verify(key, header, record)
-            return self._assembly.redated(engine_key, (flags, fields), header, record)
-        part_flags, part_fields = pack_parts(
-            payload_bytes=len(payload),
-            buffers=tuple((part.end - part.start, part.digest) for part in header.buffers),
-            side_file=header.side_file,
-            payload_aside=header.payload_aside,
-            compression=header.compression,
-            raw_sizes=header.raw_sizes,
+        fields = pack_fields(
+            deadline_us, header.cost_us, header.created_us, header.tags, header.full_key
         )
-        encoded_by = header.codec_id, header.codec_version
-        signed = fields + part_fields + payload
-        return self._assembly.signed(engine_key, encoded_by, flags | part_flags, signed)
+        return self._assembly.redated(engine_key, fields, header, record)
 
     def load(self, key: object, header: Header, record: bytes) -> Any:
         """Return the value of a *record* whose *header* `authenticate` has returned.

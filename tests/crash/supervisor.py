@@ -316,7 +316,7 @@ class Supervisor:
         left = len(os.listdir(os.path.join(self._store.directory, "blobs")))
 
         # The last comparison has collected what belongs to nobody, the flush what was dropped.
-        assert self.side_files() == left > 0
+        assert self.side_files() == left > 0, (self.side_files(), left)
 
     def side_files(self) -> int:
         """Return how many side files the store says it has."""
