@@ -97,7 +97,10 @@ class Ledger(Rows):
         used = self.used_bytes()
         if used <= allowed:
             room = (allowed - used) // (stored_bytes + _MOST_PAGES_BYTES)
-            self._rules.kept.quiet_writes = min(room, _MOST_QUIET_WRITES)
+            # Several processes may each use up the same room: the map is the hard bound then, but
+            # not of a file and what lies beside it.
+            together = bool(self._rules.side.flag[0])
+            self._rules.kept.quiet_writes = 0 if together else min(room, _MOST_QUIET_WRITES)
             if state.allowed_bytes:
                 grown = allowed + stored_bytes // _SLOWLY
                 state.allowed_bytes = min(grown, self._rules.ceiling_bytes)
