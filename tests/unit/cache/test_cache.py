@@ -792,6 +792,16 @@ def test_a_small_namespace_of_a_full_file_keeps_what_it_has(open_cache):
     assert small.check().ok
 
 
+def test_writes_look_how_full_it_is_where_the_map_is_no_bound(open_cache):
+    """Far from its limit a write need not look; beside side files each does, in every process."""
+    cache = open_cache(size_limit="8 MiB")
+    cache["small"] = 1
+    assert cache._rules.kept.quiet_writes > 0
+    cache["aside"] = bytes(1 << 15)
+    cache["small"] = 2
+    assert 0 == cache._rules.kept.quiet_writes
+
+
 def test_large_values_lie_in_side_files_that_the_limit_counts(open_cache):
     """Values of mixed sizes fill the limit and never exceed it: large ones need no pages in a row."""
     cache = open_cache(size_limit="8 MiB")
