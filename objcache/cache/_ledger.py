@@ -96,14 +96,7 @@ class Ledger(Rows):
         allowed = self.allowed_bytes()
         used = self.used_bytes()
         if used <= allowed:
-            room = (allowed - used) // (stored_bytes + _MOST_PAGES_BYTES)
-            # Several processes may each use up the same room: the map is the hard bound then, but
-            # not of a file and what lies beside it.
-            together = bool(self._rules.side.flag[0])
-            self._rules.kept.quiet_writes = 0 if together else min(room, _MOST_QUIET_WRITES)
-            if state.allowed_bytes:
-                grown = allowed + stored_bytes // _SLOWLY
-                state.allowed_bytes = min(grown, self._rules.ceiling_bytes)
+            self._note_room(allowed, used, stored_bytes)
             return
         for _ in range(_OVER_BATCHES):
             if not self._over_left or self.used_bytes() <= allowed:
@@ -133,6 +126,17 @@ class Ledger(Rows):
             if not freed:
                 break
             evicted += freed
+
+    def _note_room(self, allowed: int, used: int, stored_bytes: int) -> None:
+        """Note that less is in use than is allowed, after *stored_bytes* were stored."""
+        room = (allowed - used) // (stored_bytes + _MOST_PAGES_BYTES)
+        # Several processes may each use up the same room: the map is the hard bound then, but not
+        # of a file and what lies beside it.
+        together = bool(self._rules.side.flag[0])
+        self._rules.kept.quiet_writes = 0 if together else min(room, _MOST_QUIET_WRITES)
+        if self.state.allowed_bytes:
+            grown = allowed + stored_bytes // _SLOWLY
+            self.state.allowed_bytes = min(grown, self._rules.ceiling_bytes)
 
     def allowed_bytes(self) -> int:
         """Return how many bytes of the file may be in use."""
