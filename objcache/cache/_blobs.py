@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Literal, TypeVar, overload
 from objcache.cache._layout import place_of
 from objcache.cache._rows import Incoming
 from objcache.cache._rules import Rules, size_on_disk
+from objcache.cache._telling import tell_stored
 from objcache.cache._writing import CacheWriter, Tags, tags_of
 from objcache.header import pack_fields
 from objcache.keys import engine_key
+from objcache.listeners import LISTENERS
 from objcache.protocols import MISSING, Missing
 from objcache.records import BlobContent, blob_record, blobs_aside_from
 
@@ -121,7 +123,7 @@ class CacheBlobs(CacheWriter[K, V]):
         deadline_us = self._deadline_us(expire)
         created_us = self._moment_us(self._mend_time())
 
-        def write(rules: Rules) -> None:
+        def write(rules: Rules) -> Incoming:
             located, full_key = engine_key(rules.prefix, key)
             fields = pack_fields(deadline_us, None, created_us, tags, full_key)
             record = blob_record(self._records, located, content, fields)
@@ -130,10 +132,13 @@ class CacheBlobs(CacheWriter[K, V]):
             position, slot = place_of(located, created_us)
             entry = Incoming(located, record, position, slot, size_bytes, deadline_us, tags)
             self._change(rules, lambda ledger: ledger.admit(entry), size_bytes)
+            return entry
 
         try:
             # Not discarded with each attempt, as another generation may begin under it.
-            self._retried(write)
+            entry = self._retried(write)
         except BaseException:
             self._session.environment.side.discard(content.side_file)
             raise
+        if LISTENERS:
+            tell_stored(self._rules.path, self._names, key, entry)

@@ -163,8 +163,7 @@ class Cache(CacheGroups[K, V]):
         self._rules = Rules(
             *(store.directory, 0, b"", (b"", b""), limits, limits.largest_entry_bytes),
             *(policy, self._hints, reserve_bytes, session.environment.side),
-            kept=Kept(),
-            siblings=self._siblings,
+            *(Kept(), self._siblings, names),
         )
         self._siblings[names] = Sibling(limits, policy, self._hints)
         self._closed = False

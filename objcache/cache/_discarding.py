@@ -12,6 +12,7 @@ from typing import Any
 from objcache.clock import SYSTEM_CLOCK
 from objcache.engine import Transaction, close_session, open_session
 from objcache.keys import decode_key
+from objcache.listeners import LISTENERS, tell
 from objcache.store._counters import namespace_counts
 from objcache.store._length import length_of
 from objcache.store.generations import BESIDE, make_empty
@@ -51,6 +52,10 @@ def discard(path: str | os.PathLike[str], options: dict[str, Any]) -> bool:
     logging.getLogger("objcache").warning(
         "the cache at %r was written with another secret, and was discarded", directory
     )
+    if LISTENERS:
+        from objcache.events import Discarded  # noqa: PLC0415  # loaded by those who listen
+
+        tell(Discarded(directory))
     return True
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from objcache.cache._ranges import UNREADABLE
 from objcache.cache._reading import CacheReader, Found
+from objcache.cache._telling import tell_miss
 from objcache.clock import MICROSECONDS
 from objcache.engine import SideFileMissingError
 from objcache.errors import ReadOnlyStoreError
 from objcache.header import Header
+from objcache.listeners import LISTENERS
 from objcache.records import check_side_file, value_stream
 from objcache.store.entries import StoreEntry
 
@@ -125,6 +127,8 @@ class CacheEntries(CacheReader[K, V]):
         """
         if found is None:
             self._tally[1] += 1
+            if LISTENERS:
+                tell_miss(self._source.directory, self._names, key)
             raise KeyError(key)
         self._tally[0] += 1
         self._mark(found.located)

@@ -203,8 +203,10 @@ class Ledger(Rows):
                     policy=policy,
                     hints=hints,
                     kept=Kept(),
+                    names=cache.names,
                 )
                 other = Ledger(self._transaction, rules, self._now_us)
+                other.noted = self.noted
                 if limits.evicts and other.state.size_bytes > largest.state.size_bytes:
                     largest = other
         before = largest.state.size_bytes
@@ -227,6 +229,8 @@ class Ledger(Rows):
         rules.policy.evicted(policy_state, rules.hints, row)
         self._transaction.delete(self._prefix + QUEUE + row.position)
         self._forget(row)
+        if self.noted is not None:
+            self._note(row, evicted=True)
         self._remove_records(row)
         self.state.evicted += 1
         return True

@@ -14,6 +14,7 @@ from zlib import crc32
 from objcache.cache._layout import SPREAD, slot_of
 from objcache.cache._ranges import UNREADABLE
 from objcache.cache._shared import Epoch, Hints
+from objcache.cache._telling import tell_miss, tell_unreadable
 from objcache.clock import MICROSECONDS, Clock
 from objcache.engine import EngineFault, Session, SideFileMissingError
 from objcache.header import Header
@@ -23,6 +24,7 @@ from objcache.keys import (
     engine_key,
     key_of,
 )
+from objcache.listeners import LISTENERS
 from objcache.protocols import MISSING
 from objcache.records import Records
 from objcache.store import ObjectReader
@@ -129,6 +131,8 @@ class CacheReader(ObjectReader[K, V]):
                 record = self._source.begin().get(located)
                 if record is None:
                     self._tally[1] += 1
+                    if LISTENERS:
+                        tell_miss(self._source.directory, self._names, key)
                     return default
                 value = self._records.decode_entry(key, located, b"", record, self._now_s)
             except (EngineFault, UnicodeEncodeError, SideFileMissingError, *UNREADABLE):
@@ -145,6 +149,8 @@ class CacheReader(ObjectReader[K, V]):
             value = self._look(key, max_age)
         if value is MISSING:
             self._tally[1] += 1
+            if LISTENERS:
+                tell_miss(self._source.directory, self._names, key)
             return default
         self._tally[0] += 1
         return value
@@ -191,6 +197,8 @@ class CacheReader(ObjectReader[K, V]):
                 value = self._decoded(key, located, full_key, record)
             if value is MISSING:
                 self._tally[_MISSES] += 1
+                if LISTENERS:
+                    tell_miss(self._source.directory, self._names, key)
             else:
                 self._mark(located)
                 self._tally[_HITS] += 1
@@ -314,3 +322,5 @@ class CacheReader(ObjectReader[K, V]):
             self._source.directory,
             error,
         )
+        if LISTENERS:
+            tell_unreadable(self._source.directory, self._names, key, error)

@@ -16,6 +16,7 @@ from objcache.cache._rules import Rules
 from objcache.engine import Session, Transaction
 from objcache.engine.stats import stats_of
 from objcache.errors import StoreBusyError, StoreFullError
+from objcache.listeners import LISTENERS, tell_all, tell_full
 
 __all__ = ["CacheRoom", "OverError"]
 
@@ -47,14 +48,32 @@ class CacheRoom(CacheView[K, V]):
     _rules: Rules
     _session: Session
 
-    def _ledger(self, transaction: Transaction, rules: Rules) -> Ledger:
+    def _ledger(self, transaction: Transaction, rules: Rules, noted: list[object] | None) -> Ledger:
+        """Return the rows; what is to be told is *noted*, anew as it may have been before."""
         key, value = rules.registered
         if transaction.get(key) != value:
             raise OverError
-        return Ledger(transaction, rules, self._now_us)
+        ledger = Ledger(transaction, rules, self._now_us)
+        if noted is not None:
+            noted.clear()
+            ledger.noted = noted
+        return ledger
 
     def _having_room(self, write: Callable[[], T], wanted_bytes: int, full: StoreFullError) -> T:
         """Make room in a file that was found *full*, and return what *write* did then."""
+        noted: list[object] = []
+        try:
+            return self._made_room(write, wanted_bytes, full, noted)
+        except StoreFullError as error:
+            if LISTENERS and error.bound != _LARGEST:  # which is told already
+                tell_full(self._session.directory, error)
+            raise
+        finally:
+            tell_all(noted)
+
+    def _made_room(
+        self, write: Callable[[], T], wanted_bytes: int, full: StoreFullError, noted: list[object]
+    ) -> T:
         limits = self._rules.limits
         if limits.file_bytes is None or not limits.evicts or full.bound == _LARGEST:
             raise full
@@ -68,7 +87,7 @@ class CacheRoom(CacheView[K, V]):
                     wanted = max(wanted_bytes, error.wanted_bytes or 0, _LEAST_BYTES)
                     gently = attempt < _GENTLE
                     wanted <<= min(attempt, _GENTLE)
-                    if attempt == _ATTEMPTS - 1 or not self._free(wanted, gently=gently):
+                    if attempt == _ATTEMPTS - 1 or not self._free(wanted, noted, gently=gently):
                         raise
         finally:
             lock.close()
@@ -100,18 +119,28 @@ class CacheRoom(CacheView[K, V]):
                 return
             self._clock.sleep(_TURN_S)
 
-    def _free(self, wanted_bytes: int, *, gently: bool = True) -> bool:
-        """Make room in a file that is full; return whether a write may work now."""
+    def _free(self, wanted_bytes: int, noted: list[object], *, gently: bool = True) -> bool:
+        """Make room in a file that is full; return whether a write may work now.
+
+        Args:
+            wanted_bytes: how many bytes it wants.
+            noted: what there is to tell once no lock is held is added to it.
+            gently: leave small caches alone.
+        """
         # Removing needs pages too: where they lack, a few rows may still go.
         for most in (_MANY, _FEW):
             # Pages of the last checkpoint are used again after the next one only.
             self._session.sync()
             try:
-                self._session.write(self._freeing(wanted_bytes, most, gently=gently), brief=True)
+                fresh: list[object] = []
+                self._session.write(
+                    self._freeing(wanted_bytes, most, fresh, gently=gently), brief=True
+                )
+                noted += fresh
                 self._session.sync()
                 # LMDB uses pages that were freed before the oldest reader's transaction, not in
                 # it, and a checkpoint is such a reader: so one more transaction.
-                self._session.write(self._freeing(0, 0, gently=True), brief=True)
+                self._session.write(self._freeing(0, 0, [], gently=True), brief=True)
             except OverError:
                 return True
             except StoreFullError:
@@ -124,12 +153,12 @@ class CacheRoom(CacheView[K, V]):
         return False  # a reader holds all pages
 
     def _freeing(
-        self, wanted_bytes: int, most: int, *, gently: bool
+        self, wanted_bytes: int, most: int, noted: list[object], *, gently: bool
     ) -> Callable[[Transaction], None]:
         rules = self._rules
 
         def free(transaction: Transaction) -> None:
-            ledger = self._ledger(transaction, rules)
+            ledger = self._ledger(transaction, rules, noted if LISTENERS else None)
             if most and not ledger.drop_over(most) and not ledger.expire(most):
                 ledger.free(2 * wanted_bytes if most == _MANY else 1, gently=gently)
             ledger.finish()
@@ -139,4 +168,7 @@ class CacheRoom(CacheView[K, V]):
     def _check_size(self, size_bytes: int) -> None:
         largest = self._rules.largest_bytes
         if size_bytes > largest:
-            raise StoreFullError(self._session.directory, largest, size_bytes, _LARGEST)
+            error = StoreFullError(self._session.directory, largest, size_bytes, _LARGEST)
+            if LISTENERS:
+                tell_full(self._session.directory, error)
+            raise error

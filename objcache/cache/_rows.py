@@ -73,11 +73,14 @@ class Rows:
         transaction: the write transaction.
         rules: what the cache goes by.
         now_us: returns microseconds since the epoch.
+
+    Attributes:
+        noted: what is to be told after the commit; None where nobody listens.
     """
 
     __slots__ = (
         *("_cursor", "_newest", "_now_us", "_policy_state", "_prefix", "_rules", "_transaction"),
-        *("_over_left", "state"),
+        *("_over_left", "noted", "state"),
     )
 
     def __init__(self, transaction: Transaction, rules: Rules, now_us: Callable[[], int]) -> None:
@@ -98,6 +101,7 @@ class Rows:
         self._cursor: Any = None
         self._over_left = False
         self._newest = b""
+        self.noted: list[object] | None = None
 
     def finish(self) -> None:
         """Write the numbers."""
@@ -282,11 +286,24 @@ class Rows:
             moment = key[len(first) : -POSITION_BYTES]
             if MOMENT.unpack(moment)[0] > now_us:
                 break
+            if self.noted is not None:
+                self._note_if_over(key[-POSITION_BYTES:], now_us)
             if self._unlink(key[-POSITION_BYTES:]) is None:
                 self._transaction.delete(key)  # of no entry: `check` tells
             removed += 1
         self.state.expired += removed
         return removed
+
+    def _note_if_over(self, position: bytes, now_us: int) -> None:
+        row = self.row_at(position)
+        if row is not None and row.deadline_us is not None and row.deadline_us <= now_us:
+            self._note(row, evicted=False)
+
+    def _note(self, row: Row, *, evicted: bool) -> None:
+        from objcache.cache._telling import gone  # noqa: PLC0415  # where somebody listens
+
+        assert self.noted is not None
+        self.noted.append(gone(self._transaction, self._rules, row, evicted=evicted))
 
     def remove_tagged(self, tag: str, most: int) -> tuple[int, int]:
         """Remove up to *most* entries with *tag*; return how many there were, and how many live."""
@@ -299,6 +316,8 @@ class Rows:
             # A tag that goes on with NUL begins with the same bytes.
             if not key.startswith(first) or len(key) != len(first) + POSITION_BYTES:
                 break
+            if self.noted is not None:
+                self._note_if_over(key[-POSITION_BYTES:], now_us)
             row = self._unlink(key[-POSITION_BYTES:])
             seen += 1
             if row is None:

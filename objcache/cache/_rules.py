@@ -74,6 +74,7 @@ class Rules(NamedTuple):
         side: the side files of the store.
         kept: the numbers, as last seen.
         siblings: the caches of the file that this process has open, and may evict from.
+        names: the namespaces from the file's cache to this one, for those who listen.
     """
 
     path: str
@@ -88,6 +89,7 @@ class Rules(NamedTuple):
     side: SideKeeper
     kept: Kept
     siblings: dict[tuple[str, ...], Sibling]
+    names: tuple[str, ...]
 
     @property
     def ceiling_bytes(self) -> int:

@@ -14,10 +14,12 @@ from objcache.cache._limits import checked_seconds
 from objcache.cache._room import CacheRoom, OverError
 from objcache.cache._rows import Incoming
 from objcache.cache._rules import Rules, size_on_disk
+from objcache.cache._telling import tell_stored
 from objcache.clock import MICROSECONDS
 from objcache.engine import Transaction
 from objcache.errors import StoreFullError
 from objcache.keys import engine_key
+from objcache.listeners import LISTENERS, tell_all
 from objcache.protocols import MISSING, Missing
 from objcache.store.generations import (
     begin_generation,
@@ -111,12 +113,7 @@ class CacheSteps(CacheRoom[K, V]):
             return self._having_room(run, 0, error)
 
     def _change(
-        self,
-        rules: Rules,
-        step: Callable[[Ledger], T],
-        wanted_bytes: int,
-        *,
-        expires: bool = True,
+        self, rules: Rules, step: Callable[[Ledger], T], wanted_bytes: int, *, expires: bool = True
     ) -> T:
         """Return what *step* did with the rows of the cache, in one transaction.
 
@@ -124,10 +121,11 @@ class CacheSteps(CacheRoom[K, V]):
             OverError: the generation that the caller means is over.
             StoreFullError: there is no room even after evictions.
         """
+        noted: list[object] | None = [] if LISTENERS else None
 
         # May be run by another thread, and again if the transaction of several has failed.
         def write(transaction: Transaction) -> T:
-            ledger = self._ledger(transaction, rules)
+            ledger = self._ledger(transaction, rules, noted)
             state = ledger.state
             if expires and state.deadlines:
                 ledger.expire()
@@ -142,16 +140,20 @@ class CacheSteps(CacheRoom[K, V]):
         if session.in_transaction:
             # What is refused half way must not stay in a block that goes on.
             with session.transaction():
-                return session.write(write)
-        taken_bytes = wanted_bytes + _INDEX_BYTES
-        try:
-            return session.write(write, brief=True, wanted_bytes=taken_bytes)
-        except StoreFullError as error:
-            return self._having_room(
-                lambda: session.write(write, brief=True, wanted_bytes=taken_bytes),
-                wanted_bytes,
-                error,
-            )
+                result = session.write(write)
+        else:
+            taken_bytes = wanted_bytes + _INDEX_BYTES
+            try:
+                result = session.write(write, brief=True, wanted_bytes=taken_bytes)
+            except StoreFullError as error:
+                result = self._having_room(
+                    lambda: session.write(write, brief=True, wanted_bytes=taken_bytes),
+                    wanted_bytes,
+                    error,
+                )
+        if noted:
+            tell_all(noted)
+        return result
 
     def _admit(self, key: K, value: V, deadline_us: int | None, tags: tuple[str, ...]) -> None:
         # Flat on purpose, as `_retried`: bench/workloads/cache_set.py.
@@ -170,6 +172,8 @@ class CacheSteps(CacheRoom[K, V]):
                 self._session.environment.side.discard(side_file_of(entry.record))
                 raise
             else:
+                if LISTENERS:
+                    tell_stored(rules.path, rules.names, key, entry)
                 return
 
     def _incoming(

@@ -15,6 +15,7 @@ from objcache.cache._ledger import Ledger
 from objcache.cache._rules import size_on_disk
 from objcache.engine import EngineFault, Pulse, SideFileMissingError
 from objcache.header import MOMENT
+from objcache.listeners import tell_all
 from objcache.store.dated import DatedRecords, Found
 
 if TYPE_CHECKING:
@@ -110,7 +111,11 @@ class Tracker:
         limits = cache._rules.limits  # noqa: SLF001
         if limits.file_bytes is None or not limits.evicts or cache._session.in_transaction:  # noqa: SLF001
             return False
-        return cache._free(wanted_bytes)  # noqa: SLF001
+        noted: list[object] = []
+        try:
+            return cache._free(wanted_bytes, noted)  # noqa: SLF001
+        finally:
+            tell_all(noted)
 
 
 class BoundedRecords(DatedRecords):

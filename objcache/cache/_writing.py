@@ -13,9 +13,11 @@ from objcache.cache._ranges import UNREADABLE
 from objcache.cache._rows import Incoming
 from objcache.cache._rules import Rules, size_on_disk
 from objcache.cache._steps import CacheSteps
+from objcache.cache._telling import tell_stored
 from objcache.engine import Transaction
 from objcache.errors import StoreFullError
 from objcache.keys import engine_key
+from objcache.listeners import LISTENERS
 from objcache.protocols import MISSING, Missing
 from objcache.store.generations import begin_generation
 from objcache.store.side import side_file_of
@@ -221,6 +223,7 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
         pairs = list(entries.items() if isinstance(entries, Mapping) else entries)
         tags = tags_of(tag)
         deadline_us = self._deadline_us(expire)
+        stored: list[Incoming] = []
 
         def admit(ledger: Ledger, entries: list[Incoming]) -> None:
             for entry in entries:
@@ -234,6 +237,7 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
                 total_bytes = sum(entry.size_bytes for entry in entries)
                 self._check_size(total_bytes)
                 self._change(rules, lambda ledger: admit(ledger, entries), total_bytes)
+                stored[:] = entries
             except BaseException:
                 for entry in entries:
                     self._session.environment.side.discard(side_file_of(entry.record))
@@ -243,6 +247,9 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
             now_us = self._mend_time()
             created = [self._moment_us(now_us) for _ in pairs]
             self._retried(write)
+            if LISTENERS:
+                for (key, _), entry in zip(pairs, stored, strict=True):
+                    tell_stored(self._rules.path, self._names, key, entry)
 
     def update(self, other: Any = (), /, **named: V) -> None:
         """Store all entries of *other* and *named* in one transaction."""

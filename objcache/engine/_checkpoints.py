@@ -37,6 +37,7 @@ from objcache.errors import (
     StoreClosedError,
     StoreError,
 )
+from objcache.listeners import LISTENERS, tell
 
 if TYPE_CHECKING:
     from objcache.engine._environment import Environment
@@ -294,6 +295,7 @@ class Checkpoints:
         What fails is tried again, and told once: nobody else would begin the thread anew.
         """
         idle = told = False
+        directory = self._environment.options.directory
         while True:
             self._wake.wait(self._environment.options.checkpoint_interval_s)
             self._wake.clear()
@@ -314,11 +316,13 @@ class Checkpoints:
                 return
             except PoisonedStoreError as error:
                 warn("no checkpoint could be made: %s", error)
+                _tell_failure(directory, error, final=True)
                 return
             except ObjcacheError as error:
                 if not told:
                     warn("no checkpoint could be made, another attempt follows: %s", error)
                 told = True
+                _tell_failure(directory, error, final=False)
 
     def _end_thread(self) -> bool:
         """Let the pages of the checkpoint be used again, unless somebody has written meanwhile."""
@@ -386,6 +390,13 @@ class Checkpoints:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _tell_failure(directory: str, error: Exception, *, final: bool) -> None:
+    if LISTENERS:
+        from objcache.events import CheckpointFailed  # noqa: PLC0415  # loaded by those who listen
+
+        tell(CheckpointFailed(directory, error, final))
 
 
 def _noted_id(file: CheckpointFile) -> int:

@@ -19,6 +19,7 @@ from objcache.engine._files import check_filesystem, check_trust, prepare
 from objcache.engine._opening import DEFAULT_MAP_BYTES, Options
 from objcache.engine._session import Session
 from objcache.errors import StoreConflictError, StoreError
+from objcache.listeners import LISTENERS, tell
 
 __all__ = [
     "DEFAULT_CHECKPOINT_INTERVAL_S",
@@ -96,7 +97,17 @@ def open_session(
                 _take_part(environment)
             session = Session(environment, readonly=readonly, timeout_s=timeout_s)
             environment.references += 1
-            return session
+            first = environment.references == 1
+    return _announced(session) if first else session
+
+
+def _announced(session: Session) -> Session:
+    """Return *session*, the first of its file, after telling what opening that has recovered."""
+    if LISTENERS and session.environment.restored is not None:
+        from objcache.events import Recovered  # noqa: PLC0415  # loaded by those who listen
+
+        tell(Recovered(session.directory, *session.environment.restored))
+    return session
 
 
 def _is_writable(directory: str, file: str) -> bool:

@@ -92,7 +92,7 @@ async def _work(recall: Recall, batch: Batch, remaining: Iterator[Call]) -> None
             result = await recall.function(*call.args)
         except recall.settings.cache_exceptions as error:
             cost_s = batch.monotonic() - began
-            batch.failed(call, recall.kept(call, picture, error, cost_s, raised=True))
+            batch.failed(call, recall.kept(call, picture, error, cost_s, raised=True), cost_s)
             raise
         cost_s = batch.monotonic() - began
-        batch.computed(call, result, recall.kept(call, picture, result, cost_s))
+        batch.computed(call, result, recall.kept(call, picture, result, cost_s), cost_s)

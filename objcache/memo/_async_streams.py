@@ -15,6 +15,7 @@ from typing import Any
 
 from objcache.memo._chunks import ItemsGoneError, ItemsWriter, read_items
 from objcache.memo._recall import Call, Recall, Remembered
+from objcache.memo._telling import tell_computed
 
 __all__ = ["AsyncStreamRuns", "async_stream_call"]
 
@@ -177,7 +178,8 @@ class _Run:
         except StopAsyncIteration:
             if writer is not None:
                 writer.cost_s += monotonic() - began
-                writer.finish()
+                stored = writer.finish()
+                tell_computed(self._recall.name, writer.cost_s, stored=stored)
             raise
         if writer is not None:
             writer.cost_s += monotonic() - began

@@ -12,6 +12,7 @@ from typing import Any, Final
 from objcache.errors import ObjcacheError
 from objcache.memo._entries import Kept
 from objcache.memo._recall import Call, Recall, Remembered
+from objcache.memo._telling import tell_computed
 from objcache.protocols import MISSING
 
 __all__ = ["Batch", "Progress", "map_plain"]
@@ -104,8 +105,9 @@ class Batch:
             self._answers[place] = value if copy is MISSING else copy
         self._done += 1 + len(others)
 
-    def computed(self, call: Call, value: Any, kept: Kept | None) -> None:
-        """Answer a call that was missing."""
+    def computed(self, call: Call, value: Any, kept: Kept | None, cost_s: float) -> None:
+        """Answer a call that was missing, and took *cost_s* seconds."""
+        tell_computed(self._recall.name, cost_s, stored=kept is not None)
         for _ in self._places[call.tail][1:]:
             self._recall.count_hit()
         copied: Callable[[], Any] = partial(self._decoded, call, kept)
@@ -121,8 +123,9 @@ class Batch:
             self.write()
         self._tell()
 
-    def failed(self, call: Call, kept: Kept | None) -> None:
-        """Keep an exception."""
+    def failed(self, call: Call, kept: Kept | None, cost_s: float) -> None:
+        """Keep an exception, which came after *cost_s* seconds."""
+        tell_computed(self._recall.name, cost_s, stored=kept is not None, raised=True)
         if kept is not None:
             self._kept[call.tail] = kept
 
@@ -169,10 +172,10 @@ def map_plain(
                 result = recall.function(*call.args)
             except recall.settings.cache_exceptions as error:
                 cost_s = batch.monotonic() - began
-                batch.failed(call, recall.kept(call, picture, error, cost_s, raised=True))
+                batch.failed(call, recall.kept(call, picture, error, cost_s, raised=True), cost_s)
                 raise
             cost_s = batch.monotonic() - began
-            batch.computed(call, result, recall.kept(call, picture, result, cost_s))
+            batch.computed(call, result, recall.kept(call, picture, result, cost_s), cost_s)
     finally:
         batch.write()
     return batch.answers()

@@ -91,11 +91,15 @@ class ItemsWriter:
             self.abandon()
             self._recall.complaints.about("stored", error)
 
-    def finish(self, returned: Any = None) -> None:
-        """Make the items, and what the generator returned, the result of the call."""
+    def finish(self, returned: Any = None) -> bool:
+        """Make the items, and what the generator returned, the result of the call.
+
+        Returns:
+            Whether it is stored.
+        """
         records, recall = self._records, self._recall
         if records is None:
-            return
+            return False
         try:
             opened = recall.results.current()
             result = [self._stream.hex(), self._count, returned]
@@ -109,12 +113,14 @@ class ItemsWriter:
             keep = partial(self._keep_whole, records=records, kept=kept)
             if recall.results.change(keep, self._buffered_bytes):
                 self._records = None
+                return True
         except _RefusedError as refused:
             self.abandon()
             recall.complaints.about("stored", refused.error)
         except (ObjcacheError, OSError) as error:
             self.abandon()
             recall.complaints.about("stored", error)
+        return False
 
     def _keep_whole(self, opened: Opened, *, records: DatedRecords, kept: Kept) -> bool:
         if not self._stands(opened, records):

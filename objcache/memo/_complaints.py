@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import threading
 
+from objcache.listeners import LISTENERS
+from objcache.memo._telling import tell_failed
+
 __all__ = ["Complaints"]
 
 
@@ -39,6 +42,8 @@ class Complaints:
         Raises:
             Exception: *error* itself, where the function is strict.
         """
+        if LISTENERS:
+            tell_failed(self._name, what, error)
         if self._strict and not quiet:
             raise error
         cause = (what, type(error))

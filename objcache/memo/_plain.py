@@ -17,6 +17,7 @@ from objcache.errors import ComputationTimeoutError
 from objcache.flights import Claim, Landed, WaitTimeoutError
 from objcache.memo._known_keys import LONGEST_FORM_BYTES
 from objcache.memo._recall import Call, Recall, Remembered
+from objcache.memo._telling import tell_computed
 
 __all__ = ["PlainRuns", "hot_call", "plain_call"]
 
@@ -147,9 +148,14 @@ class PlainRuns:
         try:
             result = recall.function(*call.args, **call.kwargs)
         except recall.settings.cache_exceptions as error:
-            recall.keep(call, picture, error, monotonic() - began, raised=True)
+            cost_s = monotonic() - began
+            _, stored = recall.keep(call, picture, error, cost_s, raised=True)
+            tell_computed(recall.name, cost_s, stored=stored, raised=True)
             raise
-        return recall.keep(call, picture, result, monotonic() - began)
+        cost_s = monotonic() - began
+        given, stored = recall.keep(call, picture, result, cost_s)
+        tell_computed(recall.name, cost_s, stored=stored)
+        return given, stored
 
     def refresh(self, call: Call) -> Any:
         """Run the function and replace its result."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from objcache.memo._chunks import ItemsGoneError, ItemsWriter, read_items
 from objcache.memo._recall import Call, Recall, Remembered
+from objcache.memo._telling import tell_computed
 
 __all__ = ["StreamRuns", "stream_call"]
 
@@ -121,7 +122,8 @@ class StreamRuns:
             except StopIteration as ended:
                 if writer is not None:
                     writer.cost_s += monotonic() - began
-                    writer.finish(ended.value)
+                    stored = writer.finish(ended.value)
+                    tell_computed(self._recall.name, writer.cost_s, stored=stored)
                 return ended.value
             if writer is not None:
                 writer.cost_s += monotonic() - began

@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 from objcache.engine import Environment, SideKeeper, Transaction, WriteTransaction
-from objcache.errors import ReadOnlyStoreError
+from objcache.errors import ReadOnlyStoreError, StoreFullError
 from objcache.header import SIDE_FILE, pack_fields, unpack
 from objcache.keys import encode_key, engine_key, section_range
+from objcache.listeners import LISTENERS, tell_full
 from objcache.protocols import MISSING, Missing
 from objcache.records import BlobContent, Records, blob_record, blobs_aside_from
 from objcache.store._counters import add_to_namespace
@@ -112,8 +113,13 @@ class ObjectWriter(ObjectReader[K, V], MutableMapping[K, V]):
         record = self._records.encode(located, full_key, value)
         if self._prefix or record[7] >= SIDE_FILE:  # the low byte of its flags
             self._write_one(located, record)
-        else:
+            return
+        try:
             self._target.put(located, record)
+        except StoreFullError as error:
+            if LISTENERS:
+                tell_full(self._target.directory, error)
+            raise
 
     def __delitem__(self, key: K) -> None:
         """Remove *key*.
@@ -292,9 +298,11 @@ class ObjectWriter(ObjectReader[K, V], MutableMapping[K, V]):
                     aside.append(side_file_of(encoded[-1][1]))
             if encoded:
                 self._target.write(put_all)
-        except BaseException:
+        except BaseException as error:
             for name in aside:
                 self._side.discard(name)
+            if LISTENERS and isinstance(error, StoreFullError):
+                tell_full(self._target.directory, error)
             raise
 
     def update(self, other: Any = (), /, **named: V) -> None:
@@ -324,8 +332,10 @@ class ObjectWriter(ObjectReader[K, V], MutableMapping[K, V]):
                 brief=True,
                 wanted_bytes=len(record),
             )
-        except BaseException:
+        except BaseException as error:
             self._side.discard(side_file_of(record))
+            if LISTENERS and isinstance(error, StoreFullError):
+                tell_full(self._target.directory, error)
             raise
 
     @property
