@@ -16,6 +16,7 @@ from objcache.memo._inputs import Package as Package
 from objcache.memo._memoize import Decorator as Decorator
 from objcache.memo._memoize import StoreMemoize as StoreMemoize
 from objcache.memo._memoize import memoize as memoize
+from objcache.memo._results import caching_off as caching_off
 from objcache.memo._settings import Options as Options
 from objcache.memo._types import AsyncMemoizedFunction as AsyncMemoizedFunction
 from objcache.memo._types import MemoizedFunction as MemoizedFunction
@@ -37,6 +38,7 @@ __all__ = [
     "Package",
     "Progress",
     "StoreMemoize",
+    "caching_off",
     "default_path",
     "default_store",
     "memoize",

@@ -29,7 +29,7 @@ from objcache.memo._entries import (
 )
 from objcache.memo._hot import HotResults
 from objcache.memo._known_keys import LONGEST_FORM_BYTES
-from objcache.memo._results import Opened, Results
+from objcache.memo._results import OFF, Opened, Results
 from objcache.memo._settings import Settings
 from objcache.protocols import MISSING
 from objcache.store.dated import Found, stored_bytes
@@ -124,7 +124,7 @@ class Recall:
     def opened(self) -> Opened | None:
         """Return where the results are, None where the store cannot be opened."""
         try:
-            return self.results.current()
+            return None if OFF else self.results.current()
         except (ObjcacheError, OSError) as error:
             if isinstance(error, UnkeyableArgumentError):
                 raise

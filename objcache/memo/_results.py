@@ -15,6 +15,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from blake3 import blake3
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from objcache.cache.places import CachePlace
     from objcache.memo._bounded import Bounds
 
-__all__ = ["Identity", "Opened", "Place", "Results"]
+__all__ = ["OFF", "Identity", "Opened", "Place", "Results", "caching_off"]
 
 T = TypeVar("T")
 
@@ -155,6 +156,8 @@ def _never() -> bool:
     return False
 
 
+# Not empty where no result is to be looked up or stored.
+OFF: Final[list[object]] = []
 _all: weakref.WeakSet[Results] = weakref.WeakSet()
 
 
@@ -206,7 +209,8 @@ class Results:
                 opened = Opened(place, self.identity, views=self._views)
                 if not place.readonly:
                     self._take_turn(opened)
-                self.opened = opened
+                if not OFF:
+                    self.opened = opened
             return opened
 
     def current(self) -> Opened:
@@ -217,6 +221,11 @@ class Results:
     def reset(self) -> None:
         """Open anew at the next use: the store was closed, or this is a forked child."""
         self.opened = None
+
+    def forget_place(self) -> None:
+        """Open anew at the next use, also where another thread is just opening."""
+        with self._opening:
+            self.opened = None
 
     def after_fork_in_child(self) -> None:
         """Forget what belongs to the parent."""
@@ -453,6 +462,32 @@ def _tallies(place: Place) -> Tallies:
 def fingerprint(parts: Mapping[str, Any]) -> bytes:
     """Return the digest of what makes a version."""
     return digest(dict(parts))[:VERSION_BYTES]
+
+
+@contextmanager
+def caching_off() -> Iterator[None]:
+    """Let all memoized functions of this process compute always, in the block; nests.
+
+    Nothing is looked up, stored or counted, and nobody waits for anybody. What they offer beside
+    being called works on: `cache_info`, `entries`, `put`. Arguments still must have a key.
+
+    Concurrency: of all threads; a child that is forked in the block keeps it.
+
+    >>> with Store.temporary() as store:
+    ...     twice = store.memoize(lambda x: [x, x])
+    ...     with caching_off():
+    ...         twice(1) == twice(1), twice.is_cached(1)
+    (True, False)
+    """
+    mark = object()
+    OFF.append(mark)
+    # Their first lines answer only where the place is known; `open` notes none meanwhile.
+    for results in list(_all):
+        results.forget_place()
+    try:
+        yield
+    finally:
+        OFF.remove(mark)
 
 
 def _after_fork_in_child() -> None:

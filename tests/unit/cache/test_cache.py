@@ -53,32 +53,6 @@ def test_buffers_come_back(cache):
     assert cache.check().ok
 
 
-@pytest.mark.parametrize("codec", ["pickle", "json"])
-def test_an_entry_is_over_from_its_deadline_on(open_cache, clock, codec):
-    """From the very moment of its deadline no way of reading shows an entry."""
-    cache = open_cache(codec=codec)
-    cache.set("a", 1, expire=10, tag="t")
-    clock.advance(9.999)
-
-    assert 1 == cache["a"]
-
-    clock.advance(0.001)
-
-    assert cache.get("a") is None
-    assert "a" not in cache
-    assert cache.entry("a") is None
-    assert {} == cache.get_many(["a"])
-    assert [] == list(cache) == list(cache.items()) == list(cache.values()) == list(cache.range())
-    assert [] == list(cache.keys(tag="t"))
-    assert not cache.delete("a")
-    with pytest.raises(KeyError):
-        cache["a"]
-    with pytest.raises(KeyError):
-        cache.pop("a")
-    with pytest.raises(KeyError):
-        cache.first()
-
-
 def test_expired_entries_do_not_count_as_evicted_by_tag(cache, clock):
     """`evict` says how many live entries it has removed; the others count as expired."""
     cache.set("dead", 1, expire=1, tag="t")
@@ -89,17 +63,6 @@ def test_expired_entries_do_not_count_as_evicted_by_tag(cache, clock):
 
     assert 1 == cache.evict("t")
     assert 21 == cache.stats().expired
-
-
-def test_expire_removes_what_is_over(cache, clock):
-    """`expire` removes exactly what is over, and counts it."""
-    for number in range(30):
-        cache.set(number, number, expire=number + 1)
-    clock.advance(10)
-
-    assert 10 == cache.expire()
-    assert list(range(10, 30)) == list(cache)
-    assert 0 == cache.expire()
 
 
 def test_a_clock_that_is_set_back_brings_nothing_back(open_cache, clock):
@@ -193,53 +156,6 @@ def test_touch_signs_nothing_that_was_altered(open_cache, caplog):
     assert cache.delete("bytes")
 
 
-def test_touch_changes_the_deadline_only(cache, clock):
-    """`touch` moves the deadline of a live entry; value, tags and age stay."""
-    cache.set("a", 1, expire=10, tag="t")
-    clock.advance(5)
-
-    assert cache.touch("a", 100)
-    assert not cache.touch("none", 100)
-    entry = cache.entry("a")
-    assert (1, ("t",), 5 + 100) == (entry.value, entry.tags, entry.deadline - entry.created)
-    assert cache.touch("a", None)
-    assert cache.entry("a").deadline is None
-    assert cache.check().ok
-    assert cache.touch("a", 1)
-    clock.advance(1)
-    assert not cache.touch("a", 100)
-
-
-def test_sliding_expiry(cache, clock):
-    """What is read by `get_and_touch` often enough stays."""
-    cache.set("session", "data", expire=10)
-    for _ in range(5):
-        clock.advance(9)
-
-        assert "data" == cache.get_and_touch("session", expire=10)
-    clock.advance(10)
-    assert "gone" == cache.get_and_touch("session", "gone", expire=10)
-
-
-def test_max_age(cache, clock):
-    """A reader may want nothing older than it says."""
-    cache.set("a", 1)
-    clock.advance(60)
-
-    assert 1 == cache.get("a", max_age=60)
-    assert cache.get("a", max_age=59) is None
-
-
-def test_default_deadline(open_cache, clock):
-    """A cache's `expire` is for all entries that say nothing else."""
-    cache = open_cache(expire=5)
-    cache["default"] = 1
-    cache.set("never", 1, expire=None)
-    clock.advance(5)
-
-    assert ["never"] == list(cache)
-
-
 @pytest.mark.parametrize("expire", [-1, float("nan"), "1", True])
 def test_no_deadline(cache, expire, tmp_path):
     """What is no number of seconds is refused, and no file is made for it."""
@@ -253,35 +169,6 @@ def test_no_deadline(cache, expire, tmp_path):
     assert 2 == len(list(cache))
 
 
-def test_tags(cache):
-    """Entries are found and removed by each of their tags."""
-    cache.set("a", 1, tag=("x", "y"))
-    cache.set("b", 2, tag="y")
-    cache.set("c", 3)
-
-    assert ["x", "y"] == cache.tags()
-    assert ["a", "b"] == list(cache.keys(tag="y"))
-    assert "a" in cache.keys(tag="x")
-    assert "b" not in cache.keys(tag="x")
-    assert 1 == cache.evict("x")
-    assert ["b", "c"] == list(cache)
-    cache["b"] = 2
-    assert [] == cache.tags()
-    assert 0 == cache.evict(["x", "y"])
-
-
-def test_tags_that_go_on_with_nul(cache):
-    """A tag and one that goes on with NUL are two."""
-    cache.set("a", 1, tag="t")
-    cache.set("b", 1, tag="t\0u")
-    cache.set("c", 1, tag="t\0")
-
-    assert ["t", "t\0", "t\0u"] == cache.tags()
-    assert ["a"] == list(cache.keys(tag="t"))
-    assert 1 == cache.evict("t")
-    assert ["b", "c"] == list(cache)
-
-
 @pytest.mark.parametrize("tag", ["", "x" * 201, "\udc80", [str(n) for n in range(101)]])
 def test_no_tags(cache, tag):
     """What cannot be a tag is refused before anything is written."""
@@ -290,82 +177,6 @@ def test_no_tags(cache, tag):
     with pytest.raises(TypeError):
         cache.set("a", 1, tag=[1])
     assert 0 == len(cache)
-
-
-def test_counters_keep_deadline_and_tags(cache, clock):
-    """`incr` and `update_with` change the value only."""
-    cache.set("n", 1, expire=10, tag="t")
-    clock.advance(5)
-
-    assert 6 == cache.incr("n", 5)
-    assert [6] == cache.update_with("n", lambda value: [value])
-    entry = cache.entry("n")
-    assert (("t",), 5.0) == (entry.tags, round(entry.deadline - clock.now(), 3))
-    clock.advance(5)
-    assert 1 == cache.incr("n")
-    assert -1 == cache.decr("other")
-    with pytest.raises(KeyError):
-        cache.update_with("none", lambda value: value)
-    with pytest.raises(ZeroDivisionError):
-        cache.update_with("n", lambda value: value // 0)
-    assert 1 == cache["n"]
-
-
-def test_single_steps(cache):
-    """`add`, `pop`, `setdefault` and `popitem` do what dict's do, in one step."""
-    assert cache.add("a", 1)
-    assert not cache.add("a", 2)
-    assert 1 == cache.setdefault("a", 3)
-    assert 3 == cache.setdefault("b", 3)
-    assert ("b", 3) == cache.popitem()
-    assert 1 == cache.pop("a")
-    assert "none" == cache.pop("a", "none")
-    with pytest.raises(KeyError):
-        cache.popitem()
-    with pytest.raises(KeyError):
-        del cache["a"]
-    cache.set_many([("x", 1), ("y", 2)], tag="t")
-    cache.update({"z": 3}, w=4)
-    assert 3 == cache.delete_many(["x", "y", "z", "none"])
-    assert {"w": 4} == dict(cache)
-
-
-def test_queues(cache, clock):
-    """What is pushed is pulled in order, from either end; what is over is passed over."""
-    for number in range(3):
-        cache.push(number, queue="q")
-    cache.push("first", queue="q", side="front", tag="t")
-    cache.push("dead", queue="q", expire=1)
-    cache.push("other")
-    clock.advance(1)
-
-    assert "first" == cache.pull(queue="q")
-    assert [2, 0, 1] == [cache.pull(queue="q", side=side) for side in ("back", "front", "front")]
-    assert cache.pull(queue="q") is None
-    assert "empty" == cache.pull(queue="q", default="empty")
-    cache.push("again", queue="q")
-    assert "again" == cache.pull(queue="q", side="back")
-    assert "other" == cache.pull()
-    with pytest.raises(ValueError, match="side"):
-        cache.push(1, side="left")
-    with pytest.raises(ValueError, match="queue"):
-        cache.pull(queue="x" * 201)
-
-
-def test_views_follow_clear(cache):
-    """A range that was made before `clear` shows what is there after it, and only that."""
-    cache.set_many([(number, number) for number in range(100)])
-    view = cache.range(0, 1000)
-    walk = iter(view)
-    next(walk)
-    keys = cache.keys()
-    cache.clear()
-
-    assert [] == list(walk)
-    cache[5] = "new"
-    assert [(5, "new")] == list(view) == list(reversed(view))
-    assert [5] == list(keys)
-    assert (5, "new") == cache.first() == cache.last()
 
 
 def test_clear_is_seen_by_other_objects(open_cache):

@@ -6,142 +6,13 @@ import collections
 import os
 import pickle
 import sys
-from collections.abc import MutableMapping
 
 import numpy as np
 import pytest
 
 from objcache import Namespace, Snapshot, Store, Transaction
-from objcache.errors import DecodeError, EncodeError, KeyEncodingError, StoreClosedError
+from objcache.errors import DecodeError, EncodeError, StoreClosedError
 from tests.conftest import SECRET
-
-
-def test_it_is_a_mutable_mapping(store):
-    """Everything that MutableMapping promises is there, and equality is that of mappings."""
-    store.update({"a": 1}, b=2)
-    store.update([("c", 3)])
-
-    assert isinstance(store, MutableMapping)
-    assert {"a": 1, "b": 2, "c": 3} == store
-    assert ["a", "b", "c"] == list(store) == list(store.keys())
-    assert ["c", "b", "a"] == list(reversed(store)) == list(reversed(store.keys()))
-    assert [1, 2, 3] == list(store.values())
-    assert [3, 2, 1] == list(reversed(store.values()))
-    assert [("c", 3), ("b", 2), ("a", 1)] == list(reversed(store.items()))
-    assert 3 == len(store) == len(store.keys()) == len(store.items())
-    assert "a" in store
-    assert "z" not in store
-    assert ("a", 1) in store.items()
-    assert {"a", "z"} & store.keys() == {"a"}
-    assert bool(store)
-    store.clear()
-    assert not store
-
-
-def test_missing_keys(store):
-    """A missing key is a KeyError of that key, None or the default."""
-    for fails in (lambda: store["no"], lambda: store.pop("no"), lambda: store.__delitem__("no")):
-        with pytest.raises(KeyError) as caught:
-            fails()
-
-        assert ("no",) == caught.value.args
-    assert store.get("no") is None
-    assert 1 == store.get("no", 1)
-    assert 1 == store.pop("no", 1)
-    with pytest.raises(KeyError):
-        store.popitem()
-    with pytest.raises(KeyError):
-        store.first()
-    with pytest.raises(KeyError):
-        store.last()
-
-
-def test_none_is_a_value(store):
-    """None is stored and told apart from nothing."""
-    store["none"] = None
-
-    assert "none" in store
-    assert store.get("none", 1) is None
-    assert store.pop("none", 1) is None
-    assert "none" not in store
-
-
-def test_values_are_copies(store):
-    """What came out of the store is the caller's own."""
-    store["list"] = [1]
-    store["list"].append(2)
-
-    assert [1] == store["list"]
-
-
-def test_typed_keys(store):
-    """1, 1.0 and True are three keys."""
-    store.set_many([(1, "int"), (1.0, "float"), (True, "bool")])
-
-    assert 3 == len(store)
-    assert "float" == store[1.0]
-
-
-def test_popitem_takes_either_end(store):
-    """popitem removes the last entry in key order, or the first."""
-    store.update({1: "a", 2: "b", 3: "c"})
-
-    assert (3, "c") == store.popitem()
-    assert (1, "a") == store.popitem(last=False)
-    assert {2: "b"} == store
-
-
-def test_first_and_last(store):
-    """first and last give the ends of the key order, unordered keys behind all others."""
-    store.update({"b": 2, "a": 1, 5: 3})
-
-    assert ("a", 1) == store.first()
-    assert (5, 3) == store.last()
-    store[frozenset()] = 4
-    assert (frozenset(), 4) == store.last()
-
-
-def test_ranges_and_prefixes(store):
-    """Ranges and prefixes give entries in order, their keys or their values, either way."""
-    store.update({("user", number): number for number in range(5)})
-    store.update({("users", 0): "no", "user": "no", "username": "no"})
-    view = store.range(("user", 1), ("user", 4))
-
-    assert [(("user", 1), 1), (("user", 2), 2), (("user", 3), 3)] == list(view)
-    assert [1, 2, 3] == list(view.values())
-    assert [("user", 3), ("user", 2), ("user", 1)] == [key for key, _ in reversed(view)]
-    assert [4, 3, 2, 1, 0] == list(store.prefix(("user",), reverse=True).values())
-    assert ["user", "username"] == list(store.prefix("user").keys())
-    assert [4] == list(store.range(("user", 4), ("users",)).values())
-    assert 8 == len(list(store.range()))
-    with pytest.raises(KeyEncodingError, match="no place in the order"):
-        store.range(frozenset())
-    with pytest.raises(KeyEncodingError, match="a prefix is a tuple, str or bytes"):
-        store.prefix(5)
-
-
-def test_batches(store):
-    """get_many gives what is there, set_many is all or nothing, delete_many counts."""
-    store.set_many({"a": 1, "b": 2})
-
-    assert {"a": 1} == store.get_many(["a", "z"])
-    with pytest.raises(EncodeError):
-        store.set_many({"c": 3, "d": lambda: 0})
-    assert "c" not in store
-    assert 1 == store.delete_many(["a", "z"])
-    store.set_many({})
-    assert {"b": 2} == store
-
-
-def test_update_with(store):
-    """update_with reads, changes and writes in one step; a failing function changes nothing."""
-    assert 1 == store.update_with("n", lambda n: n + 1, default=0)
-    assert 2 == store.update_with("n", lambda n: n + 1)
-    with pytest.raises(ZeroDivisionError):
-        store.update_with("n", lambda n: n / 0)
-    with pytest.raises(KeyError):
-        store.update_with("missing", lambda n: n)
-    assert {"n": 2} == store
 
 
 def test_namespaces(store):
@@ -194,34 +65,6 @@ def test_snapshot_stays_as_it_was(store):
         snapshot["a"]
 
 
-def test_iteration_goes_on_while_others_write(store):
-    """Each key that stays is seen exactly once, whatever is added and removed meanwhile."""
-    store.set_many({number: number for number in range(3000)})
-    seen = []
-    for key in store:
-        seen.append(key)
-        if key % 3 == 0:
-            store.pop(key + 1500, None)
-            store[key + 10_000] = 0
-
-    stayed = [key for key in range(3000) if key in store]
-    assert len(seen) == len(set(seen))
-    assert set(stayed) <= set(seen)
-    assert sorted(seen) == seen
-
-
-def test_deleting_while_iterating(store):
-    """A loop may delete what it has just been given, forwards and backwards."""
-    store.set_many({number: number for number in range(2000)})
-    for key in store:
-        if key < 1000:
-            del store[key]
-    for key, _ in reversed(store.items()):
-        del store[key]
-
-    assert 0 == len(store)
-
-
 def test_iteration_pins_no_pages(store):
     """Between two steps of an iteration no read transaction is open."""
     store.set_many(dict.fromkeys(range(5000), b"x" * 100))
@@ -236,14 +79,6 @@ def test_iteration_pins_no_pages(store):
         next(walk)
         grown.append(store.stats().file_bytes)
     assert grown[5] == grown[-1]
-
-
-def test_large_values_are_walked_one_at_a_time(store):
-    """Values that fill a batch do not end the walk early."""
-    store.set_many({number: bytes(400_000) for number in range(10)})
-
-    assert list(range(10)) == [key for key, _ in store.items()]
-    assert list(range(10))[::-1] == [key for key, _ in reversed(store.items())]
 
 
 def test_check_and_stats(store):
