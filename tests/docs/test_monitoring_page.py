@@ -7,6 +7,7 @@ import pathlib
 import re
 
 from objcache import events
+from objcache.integrations._numbers import NUMBERS
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "howto" / "monitoring.md").read_text()
@@ -45,3 +46,23 @@ def test_every_event_is_documented():
     kinds = {name for name in events.__all__ if hasattr(getattr(events, name), "_fields")}
 
     assert kinds == table
+
+
+def test_every_number_is_documented():
+    """The table of the page has each number, under what it is of and how it changes."""
+    rows = {
+        "": r"^\| each \|(.*)\|(.*)\|$",
+        "cache": r"^\| a `Cache` \|(.*)\|(.*)\|$",
+        "function": r"^\| a memoized function \|(.*)\|(.*)\|$",
+        "store": r"^\| a `Store` \|(.*)\|(.*)\|$",
+    }
+    for kind, pattern in rows.items():
+        counters, gauges = re.search(pattern, PAGE, re.MULTILINE).groups()
+        for column, grows in ((counters, True), (gauges, False)):
+            wanted = [
+                "_".join((*number.words[-1:], number.unit)).rstrip("_")
+                for number in NUMBERS
+                if (number.kind, number.grows) == (kind, grows)
+            ]
+
+            assert wanted == re.findall(r"`(\w+)`", column.partition(":")[0])
