@@ -76,11 +76,11 @@ def test_each_way_of_missing_is_told(cache, told):
         lambda: cache.get_many(["a", "b"]),
     ):
         miss()
-    for refused in (lambda: cache["a"], lambda: cache.view("a")):
+    for refused in (lambda: cache["a"], lambda: cache.view("a"), lambda: cache.open_blob("a")):
         with pytest.raises(KeyError):
             refused()
 
-    assert cache.stats().misses == len(told) == 7
+    assert cache.stats().misses == len(told) == 8
     assert {events.Miss} == {type(event) for event in told}
 
 
@@ -180,18 +180,34 @@ def test_a_rolled_back_write_tells_nothing(path, told):
     assert [events.Full(os.path.abspath(path), refused.value)] == told
 
 
-@pytest.mark.parametrize("way", ["one", "many", "large", "cache"])
-def test_full_is_told_once(path, told, way):
+def test_blobs_are_told_when_they_are_stored(cache, told, tmp_path):
+    """A value that is written piece by piece is one entry, when it is closed."""
+    with cache.open_blob("a", "wb", tag="t") as blob:
+        blob.write(b"a" * 100_000)
+
+        assert [] == told
+    (stored,) = told
+    size_bytes = stored.size_bytes
+    assert events.Stored(cache.directory, (), "a", size_bytes, None, ("t",)) == stored
+    assert size_bytes >= 100_000
+
+
+@pytest.mark.parametrize("way", ["root", "one", "many", "large", "blob", "cache"])
+def test_full_is_told_once(path, tmp_path, told, way):
     """A write that finds no room is told once, with the error that was raised."""
     if way == "cache":
         full = Cache(path, size_limit="1 MiB", durability="process")
     else:
         full = Store(path, map_size_bytes=1 << 20, durability="process")
     value = os.urandom(9_000_000 if way == "cache" else 900_000)
+    file = tmp_path / "blob"
+    file.write_bytes(value)
     write = {
+        "root": lambda: full.__setitem__(os.urandom(1), value),
         "one": lambda: full.namespace("n").__setitem__(os.urandom(1), value),
         "many": lambda: full.set_many({"a": value, "b": value, "c": value}),
         "large": lambda: full.update(dict.fromkeys(range(5), value)),
+        "blob": lambda: full.put_file(os.urandom(1), file),
         "cache": lambda: full.add("a", value),
     }[way]
     with full, pytest.raises(StoreFullError) as refused:
