@@ -9,10 +9,30 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Self
 
-__all__ = ["LISTENERS", "Listening", "listen", "tell", "tell_all", "tell_full"]
+__all__ = [
+    "LISTENERS",
+    "Listening",
+    "held_so_far",
+    "hold",
+    "listen",
+    "release",
+    "tell",
+    "tell_all",
+    "tell_full",
+    "undo_since",
+]
 
 _changing = threading.Lock()
-_telling = threading.local()
+
+
+class _Telling(threading.local):
+    """What a thread is at: calling hooks, or in a transaction whose end nobody knows yet."""
+
+    now = False
+    held: list[tuple[object, bool]] | None = None
+
+
+_telling = _Telling()
 
 
 class Listening:
@@ -59,8 +79,9 @@ LISTENERS: Final[list[Listening]] = []
 def listen(hook: Callable[[Any], object], *kinds: type) -> Listening:
     """Call *hook* with each event of this process from now on.
 
-    It is called by the thread in which the event happened, after the step was committed, and holds
-    up that thread: hand slow work to another one. What it raises is logged. What it does with
+    It is called by the thread in which the event happened, after the commit of what was written
+    (of the whole block, within `transaction()`; not at all if that is rolled back), and holds up
+    that thread: hand slow work to another one. What it raises is logged. What it does with
     stores and caches itself is not told.
 
     Args:
@@ -86,9 +107,45 @@ def listen(hook: Callable[[Any], object], *kinds: type) -> Listening:
     return listening
 
 
-def tell(event: object) -> None:
-    """Tell all who listen of *event*, unless one of them has caused it."""
-    if getattr(_telling, "now", False):
+def hold() -> list[tuple[object, bool]] | None:
+    """Tell what happens in this thread only at `release`; return what is held, None if it was."""
+    if _telling.held is not None:
+        return None
+    held: list[tuple[object, bool]] = []
+    _telling.held = held
+    return held
+
+
+def release(held: list[tuple[object, bool]], *, committed: bool) -> None:
+    """Tell what was *held*; what was written only if it was *committed*."""
+    _telling.held = None
+    for event, written in held:
+        if committed or not written:
+            tell(event)
+
+
+def held_so_far() -> int:
+    """Return how many events are held."""
+    return len(_telling.held or ())
+
+
+def undo_since(count: int) -> None:
+    """Forget what was written since *count* events were held: it was rolled back."""
+    if _telling.held is not None:
+        _telling.held[count:] = [one for one in _telling.held[count:] if not one[1]]
+
+
+def tell(event: object, *, written: bool = False) -> None:
+    """Tell all who listen of *event*, unless one of them has caused it.
+
+    Args:
+        event: what happened.
+        written: whether it happens with the commit: not at all where that is rolled back.
+    """
+    if _telling.now:
+        return
+    if _telling.held is not None:
+        _telling.held.append((event, written))
         return
     _telling.now = True
     try:
@@ -106,6 +163,6 @@ def tell_full(path: str, error: Exception) -> None:
 
 
 def tell_all(events: Iterable[object]) -> None:
-    """Tell all who listen of some *events*."""
+    """Tell all who listen of some *events*, which happen with a commit."""
     for event in tuple(events):
-        tell(event)
+        tell(event, written=True)

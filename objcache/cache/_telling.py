@@ -32,7 +32,7 @@ def tell_stored(path: str, names: tuple[str, ...], key: Any, entry: Incoming) ->
     from objcache.events import Stored  # noqa: PLC0415  # as above
 
     deadline = None if entry.deadline_us is None else entry.deadline_us / MICROSECONDS
-    tell(Stored(path, names, key, entry.size_bytes, deadline, entry.tags))
+    tell(Stored(path, names, key, entry.size_bytes, deadline, entry.tags), written=True)
 
 
 def tell_unreadable(path: str, names: tuple[str, ...], key: Any, error: Exception) -> None:

@@ -15,6 +15,7 @@ from objcache.engine._faults import EngineFault
 from objcache.engine._scopes import nested, outermost
 from objcache.engine._transactions import ReadSnapshot, WriteTransaction
 from objcache.errors import ReadOnlyStoreError, StoreClosedError
+from objcache.listeners import LISTENERS, held_so_far, hold, release, undo_since
 
 if TYPE_CHECKING:
     import lmdb
@@ -262,14 +263,24 @@ class Session:
         environment = self.environment
         joined = environment.open_write
         if joined is not None and joined.owner == get_ident():
-            with nested(environment, joined):
-                yield joined
+            held_before = held_so_far() if LISTENERS else 0
+            try:
+                with nested(environment, joined):
+                    yield joined
+            except BaseException:
+                undo_since(held_before)
+                raise
             return
+        held = hold() if LISTENERS else None
+        committed = False
         try:
             with environment.writing(self.timeout_s, brief=False), outermost(environment) as opened:
                 yield opened
+            committed = True
         finally:
             environment.side.collect()
+            if held is not None:  # told when nobody waits for this thread any more
+                release(held, committed=committed)
 
     def joined(self, opened: WriteTransaction) -> JoinedSession:
         """Return this session as seen through *opened*."""

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from objcache import Cache, ManualClock, Store, events
-from objcache.engine import Session
+from objcache.engine import Session, _scopes
 from objcache.errors import PoisonedStoreError, SignatureError, StoreError, StoreFullError
 from objcache.listeners import LISTENERS
 from tests.conftest import SECRET
@@ -190,6 +190,55 @@ def test_blobs_are_told_when_they_are_stored(cache, told, tmp_path):
     size_bytes = stored.size_bytes
     assert events.Stored(cache.directory, (), "a", size_bytes, None, ("t",)) == stored
     assert size_bytes >= 100_000
+
+
+def test_blocks_are_told_when_they_are_committed(cache, told):
+    """Nothing within a block is told before its end; then all, in the order it happened."""
+    with cache.transaction():
+        cache["a"] = 1
+        cache.get("none")
+        cache["b"] = 2
+
+        assert [] == told
+        with pytest.raises(KeyError), cache.transaction():
+            cache["undone"] = 1
+            cache.get("also none")
+            raise KeyError
+    assert ["a", "none", "b", "also none"] == [event.key for event in told]
+
+
+def test_blocks_that_are_rolled_back_tell_no_write(cache, told):
+    """What was only read in a block that was rolled back is told, what was written is not."""
+    with pytest.raises(ZeroDivisionError), cache.transaction():
+        cache["a"] = 1
+        cache.get("none")
+        raise ZeroDivisionError
+    assert [events.Miss(cache.directory, (), "none")] == told
+    cache["a"] = 2
+    assert "a" == told[1].key
+
+
+def test_steps_that_are_run_again_are_told_once(path, told, monkeypatch):
+    """`add` to a full file is one write, though it is run again after room was made."""
+    commit = _scopes._commit
+    left = [1]
+
+    def failing(environment, opened):
+        if left[0]:
+            left[0] -= 1
+            opened.end("it was rolled back")
+            raise StoreFullError(path, 1, 1, "the file")
+        commit(environment, opened)
+
+    with Cache(path, size_limit="1 MiB", durability="process") as cache:
+        cache["other"] = 1
+        told.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(_scopes, "_commit", failing)
+            assert cache.add("a", 1)
+
+    assert 0 == left[0]
+    assert ["a"] == [event.key for event in told if isinstance(event, events.Stored)]
 
 
 @pytest.mark.parametrize("way", ["root", "one", "many", "large", "blob", "cache"])
