@@ -2,7 +2,7 @@
 
 Knows: how to make stores, caches and processes fail, and what backends promise
 (`objcache.testing.conformance`, which needs pytest). Must not know: the tests. The fixtures of the
-pytest plugin are in the module `objcache_pytest`, beside the package: see docs/howto/testing.md.
+pytest plugin are in `objcache.testing.plugin`: see docs/howto/testing.md.
 """
 
 from objcache.memo import caching_off as caching_off

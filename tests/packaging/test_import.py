@@ -75,14 +75,7 @@ def wheel(tmp_path_factory):
     target = tmp_path_factory.mktemp("wheel")
     source = tmp_path_factory.mktemp("source")
     shutil.copytree(ROOT / "objcache", source / "objcache", ignore=shutil.ignore_patterns("*.pyc"))
-    for name in (
-        "objcache_pytest.py",
-        "setup.py",
-        "setup.cfg",
-        "pyproject.toml",
-        "README.md",
-        "LICENSE",
-    ):
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     subprocess.run(
         [
@@ -113,10 +106,11 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
         entry_points = archive.read(metadata.replace("METADATA", "entry_points.txt")).decode()
     modules = {str(file.relative_to(ROOT)) for file in (ROOT / "objcache").rglob("*.py")}
 
-    modules |= {"objcache/py.typed", "objcache_pytest.py"}
+    modules |= {"objcache/py.typed"}
     assert modules == {name for name in names if ".dist-info/" not in name}
     assert any(name.endswith("LICENSE") for name in names)
-    assert "objcache_pytest" in entry_points
+    assert "[console_scripts]" in entry_points
+    assert "pytest11" not in entry_points
     requirements = [line for line in text.splitlines() if line.startswith("Requires-Dist")]
     assert 3 == sum("extra ==" not in line for line in requirements)
 

@@ -1,4 +1,4 @@
-"""The pytest plugin: what its fixtures are, and that it costs nothing where nobody asks for them."""
+"""The pytest plugin: what its fixtures are, and who has them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import sys
 ROOT = pathlib.Path(__file__).parents[3]
 
 
-def run_pytest(tmp_path, source, *options):
+def run_pytest(tmp_path, source, *options, plugin="objcache.testing.plugin"):
     """Run pytest with the plugin, and no other, on *source*; return what it printed."""
     (tmp_path / "test_it.py").write_text(source)
+    asked = () if plugin is None else ("-p", plugin)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "objcache_pytest", *options, "test_it.py"],
+        [sys.executable, "-m", "pytest", "-q", *asked, *options, "test_it.py"],
         cwd=tmp_path,
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -62,27 +63,13 @@ def test_on(objcache_store):
     assert "5 passed" in run_pytest(tmp_path, source)
 
 
-def test_it_costs_nothing(tmp_path):
-    """A run that asks for no fixture of ours loads nothing of objcache, nor LMDB."""
-    source = """
-import sys
-
-def test_nothing():
-    loaded = {name.partition(".")[0] for name in sys.modules}
-    assert "objcache_pytest" in loaded
-    assert not {"objcache", "lmdb", "blake3", "platformdirs"} & loaded
-"""
-
-    assert "1 passed" in run_pytest(tmp_path, source)
-
-
 def test_every_name_is_prefixed(tmp_path):
     """No fixture of a common name: a test that forgets its own `store` is told so."""
     listed = run_pytest(tmp_path, "", "--fixtures", "-v")
     ours = {
         line.split(" ")[0]
         for line in listed.splitlines()
-        if "objcache_pytest.py" in line and "--" in line
+        if "objcache_" in line and "plugin.py" in line
     }
 
     assert {"objcache_cache", "objcache_clock", "objcache_off", "objcache_store"} == ours
@@ -112,10 +99,12 @@ class TestNothing(CacheConformance):
     assert "needs a fixture `open_cache`" in printed
 
 
-def test_pytest_finds_it():
-    """The module is an entry point of pytest."""
+def test_a_conftest_asks_for_it(tmp_path):
+    """As the page says; nobody else has it: no entry point of pytest is ours."""
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["objcache.testing.plugin"]')
+    source = "def test_it(objcache_store): pass"
+
+    assert "1 passed" in run_pytest(tmp_path, source, plugin=None)
     settings = configparser.ConfigParser(interpolation=None)
     settings.read(ROOT / "setup.cfg")
-
-    assert "objcache = objcache_pytest" in settings["options.entry_points"]["pytest11"]
-    assert "objcache_pytest" in settings["options"]["py_modules"]
+    assert {"console_scripts"} == set(settings["options.entry_points"])
