@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import os
 import pathlib
 import pkgutil
 import re
 import subprocess
 import sys
 import types
+from unittest import mock
 
 import pytest
 
@@ -74,14 +76,18 @@ def named(block):
     return found and found[1]
 
 
+def marks_of(text):
+    """Of a store with a secret of its own nothing can be checked afterwards."""
+    return [pytest.mark.damages] if "secret=" in text or "OBJCACHE_SECRET" in text else []
+
+
 def page_examples():
     """Each block of Python on a page that stands for itself."""
     for page in PAGES:
         for number, block in enumerate(blocks_of(page)):
             if not named(block):
-                # Of a store with a secret of its own nothing can be checked afterwards.
-                marks = [pytest.mark.damages] if "secret=" in block else []
-                yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}", marks=marks)
+                name = f"{page.relative_to(ROOT)}-{number}"
+                yield pytest.param(block, id=name, marks=marks_of(block))
 
 
 @pytest.mark.parametrize("block", list(page_examples()))
@@ -90,7 +96,8 @@ def test_page_examples_run(block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     example = types.ModuleType("example")  # where its classes are found again
     monkeypatch.setitem(sys.modules, "example", example)
-    exec(compile(block, "example", "exec"), example.__dict__)
+    with mock.patch.dict(os.environ):
+        exec(compile(block, "example", "exec"), example.__dict__)
 
     assert "Traceback" not in capsys.readouterr().out
 
@@ -99,7 +106,8 @@ def pages_with_files():
     """Each page with blocks that are files, and so belong together."""
     for page in PAGES:
         if any(map(named, blocks_of(page))):
-            yield pytest.param(page, id=str(page.relative_to(ROOT)))
+            marks = marks_of(page.read_text())
+            yield pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
 
 
 @pytest.mark.parametrize("page", list(pages_with_files()))
