@@ -5,6 +5,9 @@ only Sphinx understands (the lists of pages, the docstrings) stands on pages of 
 fetched: no inventories of other projects, no fonts, no scripts from elsewhere.
 """
 
+import re
+from typing import Any
+
 from objcache import __version__
 
 project = "objcache"
@@ -37,3 +40,21 @@ napoleon_custom_sections = ["Cost", "Concurrency"]
 # Without inventories of other projects only our own names can be checked: those must resolve.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!objcache\b).*")]
+
+
+def join_errors(
+    _app: Any, _what: str, _name: str, _documented: Any, _options: Any, lines: list[str]
+) -> None:
+    """Put errors that share one text onto one line, as napoleon wants them."""
+    joined: list[str] = []
+    for line in lines:
+        if joined and re.fullmatch(r"\s+(\w+Error, )*\w+Error,", joined[-1]):
+            joined[-1] += f" {line.strip()}"
+        else:
+            joined.append(line)
+    lines[:] = joined
+
+
+def setup(app: Any) -> None:
+    """Connect what is above, to run before napoleon."""
+    app.connect("autodoc-process-docstring", join_errors, priority=400)

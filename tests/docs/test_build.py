@@ -13,6 +13,7 @@ import pytest
 
 import objcache
 from objcache import Cache, Store, errors
+from objcache.memo._settings import Options
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
 REFERENCE = DOCS / "reference"
@@ -102,6 +103,24 @@ def test_every_setting_is_told_with_its_default(of):
         if name == "clock":
             shown = "the system's"
         assert shown.replace("'", '"') == told[name].replace("'", '"'), name
+
+
+def test_every_option_of_memoize_is_told():
+    """The tables of options are those that memoize takes."""
+    text = (REFERENCE / "memoize.md").read_text()
+    section = text.partition("\n## The decorator\n")[2].partition("\n## ")[0]
+
+    assert Options.__optional_keys__ == set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+
+
+def test_errors_that_share_a_text_stay_together(built):
+    """A docstring may list errors on several lines; the page shows them with their text."""
+    shown = re.sub(r"<[^>]+>", "", (built / "reference" / "api.html").read_text()).splitlines()
+
+    assert any(
+        line.startswith("StoreNotFoundError, StoreError, ") and "nothing was changed" in line
+        for line in shown
+    )
 
 
 def test_every_environment_variable_is_told():
