@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import os
 import pathlib
 import pkgutil
 import re
+import subprocess
+import sys
+import types
+from unittest import mock
 
 import pytest
 
@@ -60,28 +65,79 @@ def test_the_main_names_have_examples():
         assert any(name.endswith(f".{wanted}") for name in names), wanted
 
 
+def blocks_of(page):
+    """The blocks of Python on a page."""
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def named(block):
+    """The name of the file that a block begins with (`# worker.py`), if it does."""
+    found = re.match(r"# (\w+\.py)\n", block)
+    return found and found[1]
+
+
+def marks_of(text):
+    """Of a store with a secret of its own, or with altered records, nothing can be checked."""
+    unchecked = ("secret=", "OBJCACHE_SECRET", "lmdb.open")
+    return [pytest.mark.damages] if any(word in text for word in unchecked) else []
+
+
 def page_examples():
-    """Each block of Python on a page."""
+    """Each block of Python on a page that stands for itself."""
     for page in PAGES:
-        for number, block in enumerate(
-            re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-        ):
-            yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+        for number, block in enumerate(blocks_of(page)):
+            if not named(block):
+                name = f"{page.relative_to(ROOT)}-{number}"
+                yield pytest.param(block, id=name, marks=marks_of(block))
 
 
 @pytest.mark.parametrize("block", list(page_examples()))
 def test_page_examples_run(block, tmp_path, monkeypatch, capsys):
     """The examples of the README and the pages run as they stand."""
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, "example", "exec"), {"__name__": "example"})
+    example = types.ModuleType("example")  # where its classes are found again
+    monkeypatch.setitem(sys.modules, "example", example)
+    with mock.patch.dict(os.environ):
+        exec(compile(block, "example", "exec"), example.__dict__)
 
     assert "Traceback" not in capsys.readouterr().out
+
+
+def pages_with_files():
+    """Each page with blocks that are files, and so belong together."""
+    for page in PAGES:
+        if any(map(named, blocks_of(page))):
+            marks = marks_of(page.read_text())
+            yield pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
+
+
+@pytest.mark.parametrize("page", list(pages_with_files()))
+def test_page_files_run(page, tmp_path):
+    """The files of a page, saved in one folder and run in their order, do what they say.
+
+    A name that comes twice is an edit: what comes later finds the new file.
+    """
+    for block in filter(named, blocks_of(page)):
+        (tmp_path / named(block)).write_text(block)
+        tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        command = [*(tests if named(block).startswith("test_") else ["-W", "error"]), named(block)]
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+        assert 0 == done.returncode, f"{named(block)}: {done.stdout}{done.stderr}"
 
 
 def test_links_lead_somewhere():
     """Every relative link of a page leads to a file that is there."""
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        text = re.sub(r"```.*?```|`[^`]+`", "", page.read_text(), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
