@@ -1,4 +1,4 @@
-"""`python -m bench`: run, print, and write the page, the picture and the results."""
+"""`python -m bench`: run and print; with `--docs` write the page, the picture and the results."""
 
 from __future__ import annotations
 
@@ -28,19 +28,30 @@ _QUICK_ROUNDS: Final = 6
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run as the command line says; return the exit status."""
     asked = _parser().parse_args(arguments)
+    if asked.results:
+        with open(asked.results, encoding="utf-8") as file:
+            results = json.load(file)
+    else:
+        results = _run(asked)
+    if asked.docs:
+        _write(results, os.path.join(_ROOT, "docs"), os.path.join(_ROOT, "bench", "results"))
+    if asked.output:
+        _write(results, asked.output, asked.output)
+    print_results(results)
+    return _status(results) if asked.check else 0
+
+
+def _run(asked: argparse.Namespace) -> Mapping[str, Any]:
     chosen_workloads = [each for each in WORKLOADS if each.name in asked.workloads]
     engines, absent = load_engines(asked.engines)
     partial = len(chosen_workloads) < len(WORKLOADS) or len(asked.engines) < len(ENGINE_NAMES)
-    results = run(
+    return run(
         chosen_workloads,
         engines,
         absent,
         rounds=asked.rounds or (_QUICK_ROUNDS if asked.quick else _FULL_ROUNDS),
         scope="partial" if partial else "quick" if asked.quick else "full",
     )
-    _write(results, asked.output)
-    print_results(results)
-    return _status(results) if asked.check else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,9 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_names(parser, "--engines", ENGINE_NAMES)
     _add_names(parser, "--workloads", workload_names)
     parser.add_argument(
-        "--output",
-        metavar="DIR",
-        help="where page, picture and results go (default: docs/ and bench/results/)",
+        "--docs",
+        action="store_true",
+        help=f"write docs/{_PAGE}, its picture, and bench/results/{_RESULTS}",
+    )
+    parser.add_argument("--output", metavar="DIR", help="write all three there")
+    parser.add_argument(
+        "--results", metavar="FILE", help="run nothing: take the results of an earlier run"
     )
     parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed")
     return parser
@@ -78,9 +93,7 @@ def _add_names(parser: argparse.ArgumentParser, option: str, known: Sequence[str
     )
 
 
-def _write(results: Mapping[str, Any], output: str | None) -> None:
-    documents = output or os.path.join(_ROOT, "docs")
-    numbers = output or os.path.join(_ROOT, "bench", "results")
+def _write(results: Mapping[str, Any], documents: str, numbers: str) -> None:
     for directory in (documents, numbers):
         os.makedirs(directory, exist_ok=True)
     with open(os.path.join(numbers, _RESULTS), "w", encoding="utf-8") as file:

@@ -126,9 +126,9 @@ def _opening(results: Mapping[str, Any]) -> str:
         "partial": "This was a **partial run**: not all engines or workloads took part.\n",
     }[results["scope"]]
     return (
-        "<!-- Written by `python -m bench`; changes made by hand are lost. -->\n\n"
+        "<!-- Written by `python -m bench --docs`; changes made by hand are lost. -->\n\n"
         "# Benchmarks\n\n"
-        f"One run of `python -m bench` on {results['date']}, {results['rounds']} rounds, "
+        f"One run of `python -m bench --docs` on {results['date']}, {results['rounds']} rounds, "
         f"seed {results['seed']}.\n{scope}"
     )
 
