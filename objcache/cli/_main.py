@@ -21,6 +21,7 @@ from objcache.cli._look import functions, info, stats
 from objcache.cli._options import refused
 from objcache.cli._secrets import rekey, trust
 from objcache.cli._upkeep import compact, copy
+from objcache.cli._watch import watch
 from objcache.errors import ObjcacheError
 
 __all__ = ["cli", "run"]
@@ -37,7 +38,7 @@ def cli(context: click.Context) -> None:
 
 for command in (
     *(audit, check, compact, copy, demo, functions, get, info, inspect, ls, rekey, rm, set_),
-    *(stats, trust),
+    *(stats, trust, watch),
 ):
     cli.add_command(command)
 

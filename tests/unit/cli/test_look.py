@@ -48,7 +48,11 @@ def test_info(shop, capsys):
     assert known.page_bytes * facts["free_pages"] == known.file_bytes - known.used_bytes
     assert [{"names": [], "entries": 4}, {"names": ["sub"], "entries": 1}] == facts["caches"]
     assert {"names": ["a", "b"], "entries": 1} in facts["namespaces"]
-    assert facts["secret_fingerprint"] in run(capsys, "info", shop)
+    text = run(capsys, "info", shop)
+    assert facts["secret_fingerprint"] in text
+    assert "namespace a/b" in text
+    assert "records of memoized functions" in text
+    assert "objcache.memoize" not in text
 
 
 def test_info_shows_readers(shop, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def commands(path, tmp_path):
     reading = [
         *(("info", path), ("ls", path), ("get", path, "greeting"), ("stats", path)),
         *(("functions", path), ("inspect", path, "greeting"), ("audit", path)),
+        ("watch", path, "--count", 1, "--interval", 0.1),
     ]
     writing = [("set", path, "new", "1"), ("rm", path, "greeting"), ("compact", path)]
     return reading, writing, [("copy", path, tmp_path / "copied")]
@@ -171,7 +173,9 @@ def test_reading_changes_nothing(shop, tmp_path):
     assert before == content(shop)
 
 
-@pytest.mark.parametrize("command", ["info", "ls", "get", "stats", "functions", "inspect", "audit"])
+@pytest.mark.parametrize(
+    "command", ["info", "ls", "get", "stats", "functions", "inspect", "audit", "watch"]
+)
 def test_refusals_as_json(tmp_path, command, capsys):
     """With --json a refusal is one object on stdout, of the same form for every command."""
     key = ["key"] if command in {"get", "inspect"} else []
@@ -218,9 +222,11 @@ def test_reader_that_has_seen_enough(shop):
     assert (1, b"") == (done.returncode, done.stderr)
 
 
-def test_every_command_has_an_example():
-    """--help of each command ends with one example and says its exit codes."""
+def test_every_command_is_documented():
+    """--help of each command has one example and its exit codes; the reference lists it."""
+    page = (pathlib.Path(__file__).parents[3] / "docs" / "reference" / "cli.md").read_text()
     for name, command in cli.commands.items():
         assert 1 == command.help.count("Example: "), name
+        assert f"`{name}" in page, name
         assert name in {"demo", "rekey", "trust"} or "Exit code: " in command.help, name
     assert 0 == objcache("ls", "--help").returncode
