@@ -16,10 +16,20 @@ import os
 import stat
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-__all__ = ["COUNTERS", "NAME_BYTES", "Tallies", "Tally", "tallies_beside", "tallies_of"]
+from blake3 import blake3
+
+__all__ = [
+    "COUNTERS",
+    "NAME_BYTES",
+    "Tallies",
+    "Tally",
+    "tallied_name",
+    "tallies_beside",
+    "tallies_of",
+]
 
 NAME_BYTES: Final = 16
 COUNTERS: Final = 3
@@ -46,13 +56,19 @@ Tally = memoryview
 """Three counters of one name, of this process: `tally[0] += 1` counts."""
 
 
+def tallied_name(names: Iterable[str]) -> bytes:
+    """Return the name of `NAME_BYTES` under which what has the path *names* is counted."""
+    return blake3("\0".join(names).encode()).digest(NAME_BYTES)
+
+
 class Tallies:
     """The counts of all processes below one directory.
 
     Args:
         directory: where the files are; made if missing.
         mode: of new files.
-        shared: whether there may be files; otherwise the counts are of this object only.
+        shared: whether there is to be a file of this process; otherwise what is added is known to
+            this object only, and the files of others are only read.
 
     Concurrency: any thread. `tally[0] += 1` loses nothing between threads that share CPython's
         global lock: up to 3.13 the interpreter changes threads at calls and backward jumps only,
@@ -62,7 +78,7 @@ class Tallies:
     """
 
     def __init__(self, directory: str, *, mode: int = 0o600, shared: bool = True) -> None:
-        self._directory = directory if shared else None
+        self._directory = directory or None
         self._mode = mode
         self._own: dict[bytes, Tally] = {}
         self._adding = threading.Lock()
@@ -254,9 +270,11 @@ def tallies_beside(directory: str, *, mode: int, readonly: bool) -> Tallies:
     Args:
         directory: of the store.
         mode: of new files.
-        readonly: the caller may not write there: the counts are its own, as each call returns them.
+        readonly: the caller may not write there: what it adds is its own, as each call returns
+            it; totals are those of the others, and its own.
     """
-    return tallies_of(None if readonly else os.path.join(directory, _DIRECTORY), mode=mode)
+    place = os.path.join(directory, _DIRECTORY)
+    return Tallies(place, shared=False) if readonly else tallies_of(place, mode=mode)
 
 
 def _before_fork() -> None:

@@ -13,11 +13,25 @@ from objcache.cache._entries import CacheEntry as CacheEntry
 
 if TYPE_CHECKING:
     from objcache.cache._check import CacheReport as CacheReport
+    from objcache.cache._stats import CacheCounts as CacheCounts
     from objcache.cache._stats import CacheStats as CacheStats
+    from objcache.cache._stats import counts_of_caches as counts_of_caches
 
-__all__ = ["Cache", "CacheEntry", "CacheReport", "CacheStats"]
+__all__ = [
+    "Cache",
+    "CacheCounts",
+    "CacheEntry",
+    "CacheReport",
+    "CacheStats",
+    "counts_of_caches",
+]
 
-_LATE = {"CacheReport": "_check", "CacheStats": "_stats"}
+_LATE = {
+    "CacheCounts": "_stats",
+    "CacheReport": "_check",
+    "CacheStats": "_stats",
+    "counts_of_caches": "_stats",
+}
 
 
 def __getattr__(name: str) -> Any:

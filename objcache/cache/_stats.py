@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from blake3 import blake3
-
 from objcache.cache._layout import POSITION_BYTES, State, name_of
 from objcache.cache._limits import size_in_bytes
 from objcache.clock import MICROSECONDS
@@ -17,13 +15,20 @@ from objcache.engine import Transaction
 from objcache.header import MOMENT
 from objcache.store import Store
 from objcache.store.dated import MEMOIZE
-from objcache.store.generations import QUEUE, STATE, beside, generation_prefix
-from objcache.tallies import NAME_BYTES, Tallies, tallies_beside
+from objcache.store.generations import (
+    QUEUE,
+    STATE,
+    Generation,
+    beside,
+    caches_of,
+    generation_prefix,
+)
+from objcache.tallies import Tallies, tallied_name, tallies_beside
 
 if TYPE_CHECKING:
     from objcache.cache._cache import Cache
 
-__all__ = ["CacheStats", "stats_of_cache"]
+__all__ = ["CacheCounts", "CacheStats", "counts_of_caches", "stats_of_cache"]
 
 
 class CacheStats(NamedTuple):
@@ -75,8 +80,60 @@ class CacheStats(NamedTuple):
     @property
     def hit_ratio(self) -> float | None:
         """The part of reads that found something; None before the first."""
-        reads = self.hits + self.misses
-        return self.hits / reads if reads else None
+        return ratio(self.hits, self.misses)
+
+
+class CacheCounts(NamedTuple):
+    """What the files of a cache tell of it, whoever opens it with which bounds.
+
+    Attributes: as those of `CacheStats` with the same names.
+    """
+
+    names: tuple[str, ...]
+    entries: int
+    size_bytes: int
+    hits: int
+    misses: int
+    unreadable: int
+    stored: int
+    evicted: int
+    expired: int
+    removed: int
+    oldest: float | None
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """The part of reads that found something; None before the first."""
+        return ratio(self.hits, self.misses)
+
+
+def ratio(hits: int, misses: int) -> float | None:
+    """Return the part of *hits* among all reads; None where there are none."""
+    reads = hits + misses
+    return hits / reads if reads else None
+
+
+def counts_of_caches(store: Store[Any, Any]) -> list[CacheCounts]:
+    """Return what is known of every cache in the file of *store*, which may be read-only.
+
+    No cache is opened: nothing is written, and no bounds need be known. Cost: O(caches).
+    """
+    tallies = tallies_beside(store.directory, mode=store.file_mode, readonly=store.readonly)
+
+    def read(transaction: Transaction) -> list[CacheCounts]:
+        return [_counts(transaction, tallies, cache) for cache in caches_of(transaction)]
+
+    return store._session.read(read)  # noqa: SLF001  # the cache is a part of it
+
+
+def _counts(transaction: Transaction, tallies: Tallies, cache: Generation) -> CacheCounts:
+    prefix = generation_prefix(cache.number)
+    state, oldest = _state(transaction, prefix)
+    return CacheCounts(
+        cache.names,
+        *(state.entries, state.size_bytes, *tallies.totals(name_of(cache.names))),
+        *(state.stored, state.evicted, state.expired, state.removed, oldest),
+    )
 
 
 def stats_of_cache(
@@ -86,16 +143,14 @@ def stats_of_cache(
     cache._settle()  # noqa: SLF001  # the other half of one class
     prefix = generation_prefix(cache._number)  # noqa: SLF001
 
-    def read(transaction: Transaction) -> tuple[State, float | None]:
-        return State(transaction.get(prefix + STATE)), _oldest(transaction, prefix + QUEUE)
-
-    state, oldest = store._session.read(read)  # noqa: SLF001
+    state, oldest = store._session.read(lambda found: _state(found, prefix))  # noqa: SLF001
     engine = store.stats()
     tallies = tallies_beside(store.directory, mode=store.file_mode, readonly=store.readonly)
     name = name_of(cache._names)  # noqa: SLF001
-    hits, misses, unreadable = (
-        tuple(cache._tally) if store.readonly else tallies.totals(name)  # noqa: SLF001
-    )
+    hits, misses, unreadable = tallies.totals(name)
+    if store.readonly:  # what this process has counted is in no file
+        own = cache._tally  # noqa: SLF001
+        hits, misses, unreadable = hits + own[0], misses + own[1], unreadable + own[2]
     return CacheStats(
         path=store.directory,
         names=cache._names,  # noqa: SLF001
@@ -126,9 +181,13 @@ def _saved_us(
     memoized = (*beside(cache._number), MEMOIZE)  # noqa: SLF001
     saved_us = 0
     for function in {names[3] for names in namespaces if names[:3] == memoized and names[3:]}:
-        names = (*cache.place.names, MEMOIZE, function)
-        saved_us += tallies.totals(blake3("\0".join(names).encode()).digest(NAME_BYTES))[2]
+        saved_us += tallies.totals(tallied_name((*cache.place.names, MEMOIZE, function)))[2]
     return saved_us
+
+
+def _state(transaction: Transaction, prefix: bytes) -> tuple[State, float | None]:
+    """Return the numbers of the generation with *prefix*, and when its oldest entry was stored."""
+    return State(transaction.get(prefix + STATE)), _oldest(transaction, prefix + QUEUE)
 
 
 def _oldest(transaction: Transaction, queue: bytes) -> float | None:

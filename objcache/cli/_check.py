@@ -5,21 +5,18 @@ Knows: the terminal. Must not know: how a store is checked or repaired.
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from objcache.cli._options import print_json, refused
+from objcache.cli._progress import counting
 from objcache.cli._report import console
-from objcache.engine import FILE_NAME
-from objcache.errors import ObjcacheError, StoreNotFoundError
+from objcache.errors import ObjcacheError
 from objcache.store import CheckReport, Problem, Repaired, check_path, repair_store
 
 __all__ = ["check"]
@@ -27,7 +24,6 @@ __all__ = ["check"]
 _SHOWN: Final = 50
 _CLEAN: Final = 0
 _PROBLEMS: Final = 1
-_REFUSED: Final = 2
 
 
 @click.command()
@@ -71,48 +67,22 @@ def check(
         raise click.UsageError("--settings-from belongs to --repair")
     output = console(no_color=no_color)
     try:
-        with _progress(no_color=no_color) as advance:
+        with counting("reading pages", no_color=no_color) as advance:
             if target is None:
                 report = check_path(path, deep=deep, advance=advance)
             else:
                 saved = repair_store(path, target, settings_from=settings_from, advance=advance)
     except (ObjcacheError, OSError) as error:
-        return _refused(path, error, as_json=as_json)
+        return refused(error, path, as_json=as_json)
     if target is None:
         return _show_check(output, path, report, as_json=as_json)
     return _show_repair(output, path, saved, as_json=as_json)
 
 
-@contextmanager
-def _progress(*, no_color: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Give a function that is told how many pages were read, of how many; None off a terminal."""
-    if not (sys.stdout.isatty() and sys.stderr.isatty()):
-        yield None
-        return
-    columns = (TextColumn("reading pages"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    drawn = Console(stderr=True, no_color=no_color or None)
-    with Progress(*columns, console=drawn, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _refused(path: str, error: Exception, *, as_json: bool) -> int:
-    message = " ".join(str(error).split())
-    if isinstance(error, StoreNotFoundError):
-        message = f"there is no store at {error.path!r}: no file {FILE_NAME!r} lies there"
-    if as_json:
-        _print_json({"path": path, "ok": False, "error": message})
-    else:
-        print(f"objcache: error: {message}", file=sys.stderr)
-    return _REFUSED
-
-
 def _show_check(output: Console, path: str, report: CheckReport, *, as_json: bool) -> int:
     if as_json:
         problems = [_as_json(problem) for problem in report.problems]
-        _print_json(
-            {"path": path, "ok": report.ok, "entries": report.entries, "problems": problems}
-        )
+        print_json({"path": path, "ok": report.ok, "entries": report.entries, "problems": problems})
     else:
         _show_problems(output, report.problems)
         found = _count(len(report.problems), "problem") if report.problems else "all is well"
@@ -124,7 +94,7 @@ def _show_check(output: Console, path: str, report: CheckReport, *, as_json: boo
 
 def _show_repair(output: Console, path: str, saved: Repaired, *, as_json: bool) -> int:
     if as_json:
-        _print_json(
+        print_json(
             {
                 "path": path,
                 "ok": saved.complete,
@@ -177,10 +147,6 @@ def _show_table(output: Console, names: tuple[str, str], rows: Sequence[tuple[st
 
 def _as_json(problem: Problem) -> dict[str, str]:
     return {"where": problem.where, "kind": problem.kind, "message": problem.message}
-
-
-def _print_json(found: dict[str, Any]) -> None:
-    print(json.dumps(found))
 
 
 def _count(number: int, one: str, several: str = "") -> str:

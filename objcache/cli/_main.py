@@ -11,9 +11,17 @@ import sys
 import click
 
 from objcache import __version__
+from objcache.cli._audit import audit
 from objcache.cli._check import check
 from objcache.cli._demo import demo
+from objcache.cli._entries import get, rm, set_
+from objcache.cli._inspect import inspect
+from objcache.cli._list import ls
+from objcache.cli._look import functions, info, stats
+from objcache.cli._options import refused
 from objcache.cli._secrets import rekey, trust
+from objcache.cli._upkeep import compact, copy
+from objcache.cli._watch import watch
 from objcache.errors import ObjcacheError
 
 __all__ = ["cli", "run"]
@@ -28,7 +36,10 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (check, demo, rekey, trust):
+for command in (
+    *(audit, check, compact, copy, demo, functions, get, info, inspect, ls, rekey, rm, set_),
+    *(stats, trust, watch),
+):
     cli.add_command(command)
 
 
@@ -41,16 +52,10 @@ def run(arguments: list[str] | None) -> int:
     try:
         code = cli.main(args=arguments, prog_name="objcache", standalone_mode=False)
     except click.ClickException as error:
-        _complain(error.format_message())
-        return 2
+        return refused(error.format_message())
     except (click.Abort, KeyboardInterrupt):
         print("objcache: interrupted", file=sys.stderr)
         return 130
     except (ObjcacheError, OSError) as error:
-        _complain(str(error))
-        return 2
+        return refused(error)
     return code if isinstance(code, int) else 0
-
-
-def _complain(message: str) -> None:
-    print(f"objcache: error: {' '.join(message.split())}", file=sys.stderr)

@@ -10,9 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
-__all__ = ["progress"]
+__all__ = ["counting", "progress", "working"]
 
 _LINES = 10
 
@@ -32,6 +39,32 @@ def progress(total: int, *, no_color: bool) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=output, transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def counting(what: str, *, no_color: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Give a function that is told how much was done, of how much; None off a terminal."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield None
+        return
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    drawn = Console(stderr=True, no_color=no_color or None)
+    with Progress(*columns, console=drawn, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def working(what: str, *, no_color: bool) -> Iterator[None]:
+    """Show on a terminal, until the block is left, that something is being done, and how long."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn(what), TimeElapsedColumn())
+    drawn = Console(stderr=True, no_color=no_color or None)
+    with Progress(*columns, console=drawn, transient=True) as bar:
+        bar.add_task("", total=None)
+        yield
 
 
 class _Lines:

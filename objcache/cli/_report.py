@@ -17,7 +17,7 @@ from rich.text import Text
 
 from objcache.cli._survey import Survey
 
-__all__ = ["FirstRun", "Report", "Run", "console", "show_report"]
+__all__ = ["FirstRun", "Report", "Run", "console", "show_report", "show_table"]
 
 _BAR_WIDTH: Final = 20
 _WIDTH_OF_FILES: Final = 160
@@ -91,6 +91,25 @@ def console(*, no_color: bool) -> Console:
         emoji=False,
         soft_wrap=True,
     )
+
+
+def show_table(
+    output: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: int = 99
+) -> None:
+    """Print a table: *columns* are its headings, none of them for none.
+
+    Args:
+        output: where.
+        columns: their names.
+        rows: as many texts each.
+        right: from this column on they are numbers.
+    """
+    table = Table(box=None, pad_edge=False, show_header=bool(columns))
+    for number, name in enumerate(columns or [""] * len(rows[0])):
+        table.add_column(name, justify="right" if number >= right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    output.print(table)
 
 
 def show_report(output: Console, report: Report) -> None:

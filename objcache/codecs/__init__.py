@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from objcache.codecs._raw import RawCodec as RawCodec
     from objcache.codecs._restricted import ALWAYS_TRUSTED as ALWAYS_TRUSTED
     from objcache.codecs._restricted import NUMPY_TRUSTED as NUMPY_TRUSTED
+    from objcache.codecs._shape import Opcode as Opcode
+    from objcache.codecs._shape import PickleShape as PickleShape
+    from objcache.codecs._shape import Shape as Shape
+    from objcache.codecs._shape import opcodes_of as opcodes_of
+    from objcache.codecs._shape import shape_of_pickle as shape_of_pickle
 
 __all__ = [
     "ALWAYS_TRUSTED",
@@ -49,8 +54,11 @@ __all__ = [
     "CompressionId",
     "JsonCodec",
     "MsgpackCodec",
+    "Opcode",
     "OutOfBand",
+    "PickleShape",
     "RawCodec",
+    "Shape",
     "check_custom_codec",
     "codec_by_name",
     "compression_by_name",
@@ -58,7 +66,9 @@ __all__ = [
     "decompress",
     "encode_failure",
     "loads_restricted",
+    "opcodes_of",
     "payload_protocol",
+    "shape_of_pickle",
     "trust_names",
 ]
 
@@ -71,6 +81,11 @@ _LATE: Final = {
     "decompress": "_compression",
     "ALWAYS_TRUSTED": "_restricted",
     "NUMPY_TRUSTED": "_restricted",
+    "Opcode": "_shape",
+    "PickleShape": "_shape",
+    "Shape": "_shape",
+    "opcodes_of": "_shape",
+    "shape_of_pickle": "_shape",
 }
 
 

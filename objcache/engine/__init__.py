@@ -4,6 +4,7 @@ Knows: lmdb (nobody else imports it), files, locks, fork. Must not know: keys, r
 Read docs/design/concurrency.md first: the rules I1 to I9 that the comments cite.
 """
 
+from objcache.engine._agreement import written_durability as written_durability
 from objcache.engine._checkpoint_file import Restored as Restored
 from objcache.engine._environment import Environment as Environment
 from objcache.engine._faults import EngineFault as EngineFault
@@ -60,4 +61,5 @@ __all__ = [
     "side_row",
     "side_rows",
     "sync_directory",
+    "written_durability",
 ]

@@ -11,7 +11,7 @@ from typing import Final
 from objcache.engine._files import FileLock, write_whole
 from objcache.errors import StoreConflictError
 
-__all__ = ["Agreement"]
+__all__ = ["Agreement", "written_durability"]
 
 _NAME: Final = "durability"
 
@@ -54,6 +54,15 @@ class Agreement:
     def close(self) -> None:
         """Take part no more."""
         self._lock.close()
+
+
+def written_durability(directory: str) -> str | None:
+    """Return the durability that a store was last written with, as far as its files tell."""
+    try:
+        with open(os.path.join(directory, _NAME), encoding="ascii") as file:
+            return file.read(16) or None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _compare(path: str, durability: str) -> None:

@@ -169,17 +169,20 @@ def compact(session: Session) -> None:
 
     session.check_writable()
     environment = session.environment
+    fresh = f"{environment.options.file}-compact"
     with translating(session.directory, "compacted"), environment.alone(session.timeout_s):
-        fresh = compact_into(environment)
-        with _lock:
-            before = environment.identity()
-            try:
-                put_in_place(environment, fresh)
-            finally:
-                with contextlib.suppress(OSError):
-                    os.unlink(fresh)  # it has its place, or is for nothing
-                _environments.pop(before, None)
-                _environments[environment.identity()] = environment
+        try:
+            compact_into(environment, fresh)
+            with _lock:
+                before = environment.identity()
+                try:
+                    put_in_place(environment, fresh)
+                finally:
+                    _environments.pop(before, None)
+                    _environments[environment.identity()] = environment
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(fresh)  # it has its place, or is for nothing
 
 
 def _make_last_checkpoints() -> None:

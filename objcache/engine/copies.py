@@ -33,19 +33,23 @@ def copy_into(environment: Environment, directory: str, *, compact: bool) -> Non
         StoreFullError, StoreError: there is no copy, or one whose name a power cut may take away.
     """
     unfinished = os.path.join(directory, f"{FILE_NAME}-unfinished")
+    mode = environment.options.file_mode
+    copied = SideFiles(directory, mode, flushes=False, ready=lambda: None)
+    names: list[bytes] = []
     with translating(directory, "copied to"):
         try:
             _claim(directory)
             # While it is open, no side file of the copy's state, or of a later one, is unlinked.
             with environment.handle.begin():
                 copy_to(environment, unfinished, compact=compact)
-                copied, names = _complete(environment, directory, unfinished)
+                _complete(environment, copied, names, unfinished)
+            os.rename(unfinished, os.path.join(directory, FILE_NAME))
         except FileExistsError:
             raise StoreExistsError(directory) from None
-        try:
-            os.rename(unfinished, os.path.join(directory, FILE_NAME))
         except BaseException:
-            _discard(copied, names, unfinished)
+            # Ctrl-C may come at any moment: when the file has its name already, it has its parts.
+            if os.path.exists(unfinished):
+                _discard(copied, names, unfinished)
             raise
         sync_directory(directory)
         sync_directory(os.path.dirname(directory))
@@ -58,26 +62,19 @@ def _claim(directory: str) -> None:
 
 
 def _complete(
-    environment: Environment, directory: str, unfinished: str
-) -> tuple[SideFiles, list[bytes]]:
-    """Copy the side files that the *unfinished* copy has, durably; leave nothing if that fails."""
-    mode = environment.options.file_mode
-    copied = SideFiles(directory, mode, flushes=False, ready=lambda: None)
-    names: list[bytes] = []
+    environment: Environment, copied: SideFiles, names: list[bytes], unfinished: str
+) -> None:
+    """Copy the side files that the *unfinished* copy has, durably; add each to *names* first."""
     try:
         for name in _own_names(unfinished):
             names.append(name)
             copy_side_file(environment.side.files, copied, name)
         copied.flush(names)
-    except BaseException as error:
-        _discard(copied, names, unfinished)
-        if isinstance(error, SideFileMissingError):
-            raise CorruptStoreError(
-                f"the store at {environment.options.directory!r} cannot be copied: its side file "
-                f"{error} is gone; check() names the key, delete or replace that first"
-            ) from error
-        raise
-    return copied, names
+    except SideFileMissingError as error:
+        raise CorruptStoreError(
+            f"the store at {environment.options.directory!r} cannot be copied: its side file "
+            f"{error} is gone; check() names the key, delete or replace that first"
+        ) from error
 
 
 def _discard(copied: SideFiles, names: list[bytes], unfinished: str) -> None:
@@ -133,20 +130,13 @@ def copy_to(environment: Environment, file: str, *, compact: bool) -> None:
         os.close(descriptor)
 
 
-def compact_into(environment: Environment) -> str:
-    """Write a compact copy beside the file, within `Environment.alone`; return its path."""
-    fresh = f"{environment.options.file}-compact"
+def compact_into(environment: Environment, fresh: str) -> None:
+    """Write a compact copy to the file *fresh*, which the caller removes, within `alone`."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(fresh)  # of a process that was killed here
     copy_to(environment, fresh, compact=True)
-    try:
-        with translating(environment.options.directory, "compacted"):
-            _own_names(fresh)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(fresh)
-        raise
-    return fresh
+    with translating(environment.options.directory, "compacted"):
+        _own_names(fresh)
 
 
 def put_in_place(environment: Environment, fresh: str) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from objcache.engine._environment import Environment
 
-__all__ = ["EngineStats", "Reader", "readers_of", "stats_of"]
+__all__ = ["EngineStats", "Reader", "engine_name", "readers_of", "stats_of"]
 
 
 class Reader(NamedTuple):
@@ -32,6 +32,14 @@ class EngineStats(NamedTuple):
     map_bytes: int
     last_transaction_id: int
     readers: tuple[Reader, ...]
+    page_bytes: int
+
+
+def engine_name() -> str:
+    """Return what reads and writes the file, with its version."""
+    import lmdb  # noqa: PLC0415  # loaded already, where a store is open
+
+    return f"LMDB {'.'.join(map(str, lmdb.version()))} (py-lmdb {lmdb.__version__})"
 
 
 def stats_of(environment: Environment) -> EngineStats:
@@ -47,6 +55,7 @@ def stats_of(environment: Environment) -> EngineStats:
         map_bytes=environment.map_bytes,
         last_transaction_id=extent["last_txnid"],
         readers=tuple(readers_of(handle)),
+        page_bytes=page_bytes,
     )
 
 

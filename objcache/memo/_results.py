@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from blake3 import blake3
-
 from objcache.clock import MICROSECONDS
 from objcache.errors import StoreFullError
 from objcache.flights import flights_of
@@ -27,7 +25,7 @@ from objcache.hashing import digest
 from objcache.memo._entries import VERSION_BYTES, Kept, Row
 from objcache.store import Namespace, Store
 from objcache.store.dated import MEMOIZE, DatedRecords, Found
-from objcache.tallies import NAME_BYTES, Tallies, Tally, tallies_beside
+from objcache.tallies import Tallies, Tally, tallied_name, tallies_beside
 
 if TYPE_CHECKING:
     from objcache.cache.places import CachePlace
@@ -96,7 +94,7 @@ class Opened:
         names = mapping.names
         if self.generation:
             names = (*getattr(place, "names", ()), MEMOIZE, identity.name)
-        self.name = blake3("\0".join(names).encode()).digest(NAME_BYTES)
+        self.name = tallied_name(names)
         self.flight: tuple[Any, ...] = self.name, self.version
         if self.generation:  # what was begun before `clear` is for those who asked before
             self.flight += (self.generation,)
@@ -450,9 +448,11 @@ class Results:
         return hits, misses, saved_s, len(opened.rows), size_bytes
 
     def _totals(self, opened: Opened) -> tuple[int, int, int]:
-        if opened.place.readonly:
-            return opened.tally[0], opened.tally[1], opened.tally[2]
-        return _tallies(opened.place).totals(opened.name)
+        hits, misses, saved_us = _tallies(opened.place).totals(opened.name)
+        if opened.place.readonly:  # what this process has counted is in no file
+            own = opened.tally
+            return hits + own[0], misses + own[1], saved_us + own[2]
+        return hits, misses, saved_us
 
 
 def _tallies(place: Place) -> Tallies:

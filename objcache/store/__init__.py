@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from objcache.store._check import CheckReport as CheckReport
     from objcache.store._check import check_path as check_path
     from objcache.store._damaged import Problem as Problem
+    from objcache.store._raw_records import Mapped as Mapped
+    from objcache.store._raw_records import RawRecord as RawRecord
+    from objcache.store._raw_records import RawRecords as RawRecords
+    from objcache.store._raw_records import refuse_damaged as refuse_damaged
     from objcache.store._repair import Recovered as Recovered
     from objcache.store._repair import Repaired as Repaired
     from objcache.store._repair import repair_store as repair_store
@@ -30,11 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckReport",
+    "Mapped",
     "Namespace",
     "ObjectReader",
     "ObjectWriter",
     "Problem",
     "RangeView",
+    "RawRecord",
+    "RawRecords",
     "Recovered",
     "Repaired",
     "Resigned",
@@ -43,6 +50,7 @@ __all__ = [
     "StoreStats",
     "Transaction",
     "check_path",
+    "refuse_damaged",
     "repair_store",
     "trust_store",
     "user_secret_file",
@@ -52,12 +60,16 @@ __all__ = [
 # Loaded on first use: they are seldom needed, and `import objcache` has a budget.
 _LATE = {
     "CheckReport": "_check",
+    "Mapped": "_raw_records",
     "Problem": "_damaged",
+    "RawRecord": "_raw_records",
+    "RawRecords": "_raw_records",
     "Recovered": "_repair",
     "Repaired": "_repair",
     "Resigned": "_resigning",
     "StoreStats": "_stats",
     "check_path": "_check",
+    "refuse_damaged": "_raw_records",
     "repair_store": "_repair",
     "trust_store": "_resigning",
 }

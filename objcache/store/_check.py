@@ -58,7 +58,7 @@ from objcache.store._side_check import SideFileRows
 from objcache.store.generations import record_prefix
 from objcache.store.side import file_gone, side_file_of
 
-__all__ = ["CheckReport", "Problem", "check_path", "check_store"]
+__all__ = ["CheckReport", "Problem", "check_path", "check_store", "reading_session"]
 
 _EVERYTHING: Final = (b"\x00", b"\xff" * 512)
 _ATTEMPTS: Final = 3
@@ -142,7 +142,7 @@ def check_path(
     if problems := first_pages(data_file):
         return CheckReport(0, problems)
     try:
-        session = _reading_session(directory, shared=shared, allow_network=allow_network)
+        session = reading_session(directory, shared=shared, allow_network=allow_network)
     except CorruptStoreError as error:
         if not os.access(directory, os.W_OK):
             raise  # perhaps whole, but for a checkpoint that we may not put it back to
@@ -174,7 +174,8 @@ def _refuse_written(state: _State) -> None:
         raise StoreBusyError(directory, "a writer, and you lack the permission to hold it off")
 
 
-def _reading_session(directory: str, *, shared: bool, allow_network: bool) -> Session:
+def reading_session(directory: str, *, shared: bool, allow_network: bool) -> Session:
+    """Open the store in *directory* for reading, whatever durability this process has it open with."""
     opened = partial(
         open_session,
         directory,

@@ -27,6 +27,7 @@ class StoreStats(NamedTuple):
         file_bytes: size of the file, with free pages.
         used_bytes: size of the pages in use.
         map_bytes: the bound of the file's size.
+        page_bytes: size of one page of the file.
         last_transaction_id: counts the commits of all processes.
         readers: open read transactions of all processes; one that stays keeps replaced pages.
         oldest_reader_age: commits since the oldest open read began; 0 where there is none.
@@ -47,6 +48,7 @@ class StoreStats(NamedTuple):
     file_bytes: int
     used_bytes: int
     map_bytes: int
+    page_bytes: int
     last_transaction_id: int
     readers: tuple[Reader, ...]
     oldest_reader_age: int
@@ -55,6 +57,11 @@ class StoreStats(NamedTuple):
     side_files: int
     side_file_bytes: int
     held_mappings: int
+
+    @property
+    def free_pages(self) -> int:
+        """Pages of the file that are not in use, or list those that are not."""
+        return max(self.file_bytes - self.used_bytes, 0) // self.page_bytes
 
 
 def stats_of_store(session: Session, durability: str) -> StoreStats:
@@ -71,6 +78,7 @@ def stats_of_store(session: Session, durability: str) -> StoreStats:
         file_bytes=engine.file_bytes,
         used_bytes=engine.used_bytes,
         map_bytes=engine.map_bytes,
+        page_bytes=engine.page_bytes,
         last_transaction_id=engine.last_transaction_id,
         readers=engine.readers,
         oldest_reader_age=0 if oldest is None else engine.last_transaction_id - oldest,

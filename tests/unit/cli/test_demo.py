@@ -15,6 +15,7 @@ from objcache.cli import _analysis, _demo
 from objcache.cli._analysis import analyse_source
 from objcache.cli._report import FirstRun
 from objcache.cli._sources import find_sources, read_source
+from tests.unit.cli.processes import objcache
 from tests.unit.cli.terminals import on_terminal
 
 
@@ -30,18 +31,6 @@ def tree(tmp_path):
     (root / "bad.py").write_text("def f(:\n")
     (root / "package" / "notes.txt").write_text("not Python")
     return root
-
-
-def objcache(*arguments, **environment):
-    """Run the command line as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", "objcache", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "COLUMNS": "200", **environment},
-    )
 
 
 def counts(done):

@@ -1,0 +1,132 @@
+"""The memoized functions of a store, as its files tell of them.
+
+Knows: docs/design/memoize.md, and how calls are counted. Must not know: functions; none of them
+need be importable here.
+"""
+
+# Annotations are not postponed: NamedTuple would compile each (bench/workloads/import_time.py).
+from typing import Any, NamedTuple
+
+from objcache.clock import MICROSECONDS
+from objcache.store import Namespace, Store
+from objcache.store.dated import MEMOIZE
+from objcache.store.generations import BESIDE, caches_of
+from objcache.tallies import Tallies, tallied_name, tallies_beside
+
+__all__ = ["FunctionStats", "functions_of"]
+
+_LASTING = (BESIDE, "lasting")
+
+
+class FunctionStats(NamedTuple):
+    """What a store knows of one memoized function, over all processes.
+
+    Attributes:
+        name: module and qualified name.
+        names: of the namespace or cache that keeps its results.
+        is_cache: whether that is a cache.
+        entries: results, of all versions of its code.
+        versions: how many versions of its code have been used.
+        hits: calls that were answered without running it, since `cache_clear`.
+        misses: calls that ran it.
+        saved_s: seconds of computing that the hits have saved.
+        size_bytes: of its results.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    is_cache: bool
+    entries: int
+    versions: int
+    hits: int
+    misses: int
+    saved_s: float
+    size_bytes: int
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """The part of calls that were answered without running it; None before the first."""
+        calls = self.hits + self.misses
+        return self.hits / calls if calls else None
+
+
+def functions_of(store: Store[Any, Any]) -> list[FunctionStats]:
+    """Return what is known of every memoized function of *store*, sorted by where and by name.
+
+    The store may be read-only, and the functions need not be importable.
+
+    Cost: reads the rows of versions; of functions on a cache those of all results.
+    """
+    tallies = tallies_beside(store.directory, mode=store.file_mode, readonly=store.readonly)
+    present = store._session.read(caches_of)  # noqa: SLF001  # no cache is opened for it
+    caches = {str(cache.number): cache.names for cache in present}
+    found = set()
+    for names in store.namespaces():
+        places = [place for place, name in enumerate(names[:-1]) if name == MEMOIZE]
+        if places:
+            found.add(names[: places[-1] + 2])
+    described = []
+    for names in found:
+        is_cache = names[0] == BESIDE
+        if is_cache and names[1] in caches:
+            described.append(_of_cache(store, tallies, names, caches[names[1]]))
+        elif not is_cache:
+            described.append(_of_store(store, tallies, names))
+    return sorted(described)
+
+
+def _of_store(store: Store[Any, Any], tallies: Tallies, names: tuple[str, ...]) -> FunctionStats:
+    mapping = _namespace(store, names)
+    versions = mapping.namespace("versions").using("json")
+    counted = _counted(tallies.totals(tallied_name(names)), versions.get("counted"))
+    size_bytes = versions.get("bytes", 0)
+    return _described(mapping, names[:-2], counted, size_bytes, is_cache=False)
+
+
+def _of_cache(
+    store: Store[Any, Any],
+    tallies: Tallies,
+    names: tuple[str, ...],
+    cache_names: tuple[str, ...],
+) -> FunctionStats:
+    mapping = _namespace(store, names)
+    name = tallied_name((BESIDE, *cache_names, *names[2:]))
+    lasting = _namespace(store, _LASTING).using("json")
+    counted = _counted(tallies.totals(name), lasting.get(name.hex()))
+    rows = mapping.namespace("entries").using("json").values()
+    size_bytes = sum(row["size_bytes"] for row in rows)
+    return _described(mapping, cache_names, counted, size_bytes, is_cache=True)
+
+
+def _described(
+    mapping: Namespace[Any, Any],
+    names: tuple[str, ...],
+    counted: tuple[int, int, int],
+    size_bytes: int,
+    *,
+    is_cache: bool,
+) -> FunctionStats:
+    versions = mapping.namespace("versions").using("json").values()
+    return FunctionStats(
+        *(mapping.names[-1], names, is_cache, len(mapping.namespace("entries"))),
+        len({row["id"] for row in versions if type(row) is dict}),
+        *counted[:2],
+        counted[2] / MICROSECONDS,
+        size_bytes,
+    )
+
+
+def _counted(totals: tuple[int, int, int], before: Any) -> tuple[int, int, int]:
+    """Return what was counted since the last `cache_clear`."""
+    hits, misses, saved_us = (
+        max(total - earlier, 0) for total, earlier in zip(totals, before or (0, 0, 0), strict=True)
+    )
+    return hits, misses, saved_us
+
+
+def _namespace(store: Store[Any, Any], names: tuple[str, ...]) -> Namespace[Any, Any]:
+    first, *others = names
+    mapping = store.namespace(first)
+    for name in others:
+        mapping = mapping.namespace(name)
+    return mapping
