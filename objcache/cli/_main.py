@@ -15,6 +15,7 @@ from objcache.cli._audit import audit
 from objcache.cli._check import check
 from objcache.cli._demo import demo
 from objcache.cli._entries import get, rm, set_
+from objcache.cli._import_from import import_from
 from objcache.cli._inspect import inspect
 from objcache.cli._list import ls
 from objcache.cli._look import functions, info, stats
@@ -38,7 +39,7 @@ def cli(context: click.Context) -> None:
 
 for command in (
     *(audit, check, compact, copy, demo, functions, get, info, inspect, ls, rekey, rm, set_),
-    *(stats, trust, watch),
+    *(import_from, stats, trust, watch),
 ):
     cli.add_command(command)
 

@@ -21,20 +21,28 @@ from rich.progress import (
 
 __all__ = ["counting", "progress", "working"]
 
+_ANALYSIS = ("analysing", "analysed", "files")
 _LINES = 10
 
 
 @contextmanager
-def progress(total: int, *, no_color: bool) -> Iterator[Callable[[], None]]:
+def progress(
+    total: int, *, no_color: bool, words: tuple[str, str, str] = _ANALYSIS
+) -> Iterator[Callable[[], None]]:
     """Give a function that is called after each of *total* steps.
+
+    Args:
+        total: how many.
+        no_color: draw without colours.
+        words: what is being done, what has been, and to what.
 
     A bar is drawn if both outputs are terminals, and is gone at the end; otherwise there is a
     line on stderr for each tenth of the way.
     """
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
-        yield _Lines(total).advance
+        yield _Lines(total, words).advance
         return
-    columns = (TextColumn("analysing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn(words[0]), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     output = Console(stderr=True, no_color=no_color or None)
     with Progress(*columns, console=output, transient=True) as bar:
         task = bar.add_task("", total=total)
@@ -70,13 +78,14 @@ def working(what: str, *, no_color: bool) -> Iterator[None]:
 class _Lines:
     """A line for each tenth of the way."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, words: tuple[str, str, str]) -> None:
         self._total = total
         self._done = 0
+        _, self._verb, self._noun = words
 
     def advance(self) -> None:
         """Count a step."""
         before = self._done * _LINES // self._total
         self._done += 1
         if self._done * _LINES // self._total > before:
-            print(f"analysed {self._done:,} of {self._total:,} files", file=sys.stderr)
+            print(f"{self._verb} {self._done:,} of {self._total:,} {self._noun}", file=sys.stderr)

@@ -20,3 +20,11 @@ def test_a_line_for_each_tenth(total, lines, capsys):
     assert "" == written.out
     assert lines == len(written.err.splitlines())
     assert written.err.endswith(f"analysed {total:,} of {total:,} files\n")
+
+
+def test_other_work_has_other_words(capsys):
+    """What was done to what is said by whoever does it."""
+    with progress(2, no_color=False, words=("importing", "read", "entries")) as advance:
+        advance()
+
+    assert "read 1 of 2 entries\n" == capsys.readouterr().err

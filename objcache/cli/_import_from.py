@@ -1,0 +1,362 @@
+"""`objcache import-from`: what another library has stored, in a store or a cache of ours.
+
+Knows: the target, and what is told of an import. Must not know: formats of other libraries.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import sys
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+import click
+
+import objcache
+from objcache.cli._foreign import Foreign, ForeignError, Found, Left, Why, name_of, one_line
+from objcache.cli._progress import progress
+from objcache.clock import SYSTEM_CLOCK
+from objcache.errors import (
+    BlobError,
+    EncodeError,
+    KeyEncodingError,
+    ObjcacheError,
+    StoreFullError,
+    StoreNotFoundError,
+)
+
+__all__ = ["import_from"]
+
+_COMPLETE: Final = 0
+_INCOMPLETE: Final = 1
+_STOPPED: Final = 2
+_INTERRUPTED: Final = 130
+_SHOWN: Final = 20
+_LISTED: Final = 1000
+_CALLS: Final = "joblib-calls"
+_WORDS: Final = ("importing", "read", "entries")
+_LONGEST_TAG_BYTES: Final = 200
+
+Target = objcache.Store[Any, Any] | objcache.Cache[Any, Any]
+
+
+@dataclasses.dataclass
+class _Outcome:
+    """What an import has done so far; its fields are those of `--json`."""
+
+    kind: str
+    source: str
+    target: str
+    ok: bool = False
+    entries: int = 0
+    imported: int = 0
+    present: int = 0
+    expired: int = 0
+    refused: int = 0
+    failed: int = 0
+    evicted: int = 0
+    tags_as_text: int = 0
+    tags_lost: int = 0
+    interrupted: bool = False
+    error: str | None = None
+    failures: list[dict[str, str]] = dataclasses.field(default_factory=list)
+
+    def fail(self, name: str, reason: str) -> None:
+        """Count an entry that cannot be imported; the first of them are listed."""
+        self.failed += 1
+        if len(self.failures) < _LISTED:
+            self.failures.append({"key": name, "reason": one_line(reason)})
+
+    def leave(self, left: Left) -> None:
+        """Count an entry that stays where it is."""
+        if left.why is Why.FAILED:
+            self.fail(left.name, left.reason)
+        elif left.why is Why.EXPIRED:
+            self.expired += 1
+        else:
+            self.refused += 1
+
+    @property
+    def code(self) -> int:
+        """The exit code."""
+        if self.interrupted:
+            return _INTERRUPTED
+        if self.error is not None:
+            return _STOPPED
+        return _INCOMPLETE if self.refused or self.failed else _COMPLETE
+
+
+@click.command("import-from")
+@click.argument("kind", type=click.Choice(("shelve", "diskcache", "joblib", "sqlitedict")))
+@click.argument("source")
+@click.argument("target")
+@click.option("--trust-source", "trust", is_flag=True, help="Load its pickles: they run as you.")
+@click.option("--into-existing", is_flag=True, help="TARGET may have entries; they stay.")
+@click.option("--size-limit", metavar="SIZE", help='diskcache: bound the target, e.g. "1 GiB".')
+@click.option("--max-entries", type=click.IntRange(min=1), help="diskcache: bound the target.")
+@click.option("--disk", type=click.Choice(("plain", "json")), help="diskcache: its Disk class.")
+@click.option("--table", help="sqlitedict: which table, if there are several.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+@click.option("--no-color", is_flag=True, help="No colours.")
+def import_from(
+    *, kind: str, source: str, target: str, as_json: bool, no_color: bool, **wanted: Any
+) -> int:
+    """Import what another library has stored into a new store.
+
+    SOURCE is read without its library (joblib excepted) and never changed. diskcache becomes a
+    cache, with deadlines and tags; the others become a store. Results of joblib.Memory are
+    found by function and joblib's hash of the arguments, not by memoized functions.
+
+    Pickles are loaded with --trust-source only, as a pickle can run any code as you. Without,
+    numbers, texts, bytes and files of diskcache are imported, and nothing of the others.
+
+    What was interrupted goes on when run again with --into-existing.
+
+    Exit code: 0 all was imported, 1 something was not, 2 stopped or bad input.
+
+    Example: objcache import-from diskcache ./old-cache ./cache --trust-source
+    """
+    _check_options(kind, wanted)
+    outcome = _Outcome(kind, source, target)
+    try:
+        with _opened(kind, source, wanted) as found:
+            _check_pickles(found, outcome, trust=wanted["trust"])
+            _check_place(source, target)
+            with _target(kind, target, wanted) as store:
+                _run(found, store, outcome, no_color=no_color)
+    except (ForeignError, ObjcacheError, OSError) as error:
+        outcome.error = one_line(str(error))
+    outcome.ok = outcome.code == _COMPLETE
+    if as_json:
+        print(json.dumps(dataclasses.asdict(outcome)))
+    else:
+        _tell(outcome, wanted)
+    return outcome.code
+
+
+# -- the source and the target ---------------------------------------------------------------
+
+
+def _check_options(kind: str, wanted: dict[str, Any]) -> None:
+    owners = {"size_limit": "diskcache", "max_entries": "diskcache", "disk": "diskcache"}
+    owners["table"] = "sqlitedict"
+    for name, owner in owners.items():
+        if wanted[name] is not None and kind != owner:
+            raise click.UsageError(f"--{name.replace('_', '-')} belongs to {owner}")
+
+
+def _opened(kind: str, source: str, wanted: dict[str, Any]) -> AbstractContextManager[Foreign]:
+    try:
+        # Not every Python has SQLite, and no other command needs it.
+        from objcache.cli._foreign_files import open_joblib, open_shelve  # noqa: PLC0415
+        from objcache.cli._foreign_sqlite import open_diskcache, open_sqlitedict  # noqa: PLC0415
+    except ImportError as error:
+        raise ForeignError(f"this Python cannot read databases of SQLite: {error}") from error
+    if kind != "shelve":
+        os.stat(source)  # a shelf may be known by the beginning of its files' names
+    trust = wanted["trust"]
+    if kind == "shelve":
+        return open_shelve(source, trust=trust)
+    if kind == "joblib":
+        return open_joblib(source, trust=trust)
+    if kind == "sqlitedict":
+        return open_sqlitedict(source, trust=trust, table=wanted["table"])
+    return open_diskcache(source, trust=trust, disk=wanted["disk"], now=SYSTEM_CLOCK.now())
+
+
+def _check_pickles(found: Foreign, outcome: _Outcome, *, trust: bool) -> None:
+    if found.total and found.pickles == found.total and not trust:
+        outcome.refused = found.total
+        raise ForeignError(
+            f"all {_count(found.total)} of {outcome.source!r} are pickles, and a pickle can run "
+            "any code as you; if you know where they come from, say --trust-source; nothing was "
+            "imported"
+        )
+
+
+def _check_place(source: str, target: str) -> None:
+    inner, outer = os.path.realpath(target), os.path.realpath(source)
+    if inner == outer or inner.startswith(outer + os.sep):
+        raise ForeignError(f"{target!r} lies in the source, which is not to be changed")
+
+
+def _target(kind: str, path: str, wanted: dict[str, Any]) -> Target:
+    empty = not os.path.lexists(path) or (os.path.isdir(path) and not os.listdir(path))
+    if not empty and not wanted["into_existing"]:
+        raise ForeignError(
+            f"{path!r} is not empty; choose a new directory, or say --into-existing to keep what "
+            "is there and import the rest"
+        )
+    try:
+        if kind != "diskcache":
+            return objcache.Store(path, create=empty)
+        bounds = {"size_limit": wanted["size_limit"], "max_entries": wanted["max_entries"]}
+        return objcache.Cache(path, create=empty, **bounds)
+    except StoreNotFoundError as error:
+        raise ForeignError(f"{path!r} is not empty, and no store lies there") from error
+    except ValueError as error:
+        if isinstance(error, (ObjcacheError, OSError)):
+            raise
+        raise ForeignError(str(error)) from error
+
+
+# -- the import ------------------------------------------------------------------------------
+
+
+def _run(found: Foreign, store: Target, outcome: _Outcome, *, no_color: bool) -> None:
+    """Import all that can be; what has happened is in *outcome*, however it ends."""
+    evicted = _evicted(store)
+    try:
+        with progress(found.total, no_color=no_color, words=_WORDS) as advance:
+            for entry in found.entries:
+                if isinstance(entry, Left):
+                    outcome.leave(entry)
+                else:
+                    _import_one(entry, store, outcome)
+                advance()
+        store.sync()
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    finally:
+        outcome.entries = len(store)
+        outcome.evicted = _evicted(store) - evicted
+
+
+def _evicted(store: Target) -> int:
+    return store.stats().evicted if isinstance(store, objcache.Cache) else 0
+
+
+def _import_one(found: Found, store: Target, outcome: _Outcome) -> None:
+    try:
+        if found.key in store:
+            outcome.present += 1
+            return
+    except KeyEncodingError as error:
+        outcome.fail(name_of(found.key), str(error))
+        return
+    try:
+        value = None if found.file else found.load()
+    except Exception as error:  # noqa: BLE001  # a pickle may raise anything
+        outcome.fail(name_of(found.key), f"{type(error).__name__}: {error}")
+        return
+    try:
+        if isinstance(store, objcache.Cache):
+            _put_entry(found, value, store, outcome)
+        else:
+            _put_value(found, value, store)
+    except StoreFullError as error:
+        if error.wanted_bytes is None or error.wanted_bytes <= error.limit_bytes:
+            raise  # there is no room for others either
+        outcome.fail(name_of(found.key), str(error))
+    except (BlobError, EncodeError) as error:
+        outcome.fail(name_of(found.key), str(error))
+    else:
+        outcome.imported += 1
+
+
+def _put_value(found: Found, value: Any, store: objcache.Store[Any, Any]) -> None:
+    if found.call is None:
+        store[found.key] = value
+        return
+    with store.transaction():
+        store[found.key] = value
+        store.namespace(_CALLS).using("json")[found.key] = found.call
+
+
+def _put_entry(
+    found: Found, value: Any, cache: objcache.Cache[Any, Any], outcome: _Outcome
+) -> None:
+    tag = _tag(found.tag, outcome)
+    # Zero is a deadline that has come: it is over on arrival.
+    expire = None if found.deadline is None else max(found.deadline - SYSTEM_CLOCK.now(), 0)
+    if found.file is None:
+        cache.set(found.key, value, expire=expire, tag=tag)
+        return
+    try:
+        cache.put_file(found.key, found.file, expire=expire, tag=tag)
+    except OSError as error:
+        if isinstance(error, ObjcacheError) or error.filename != found.file:
+            raise
+        raise BlobError(found.key, str(error)) from error  # as other files of the source
+
+
+def _tag(tag: Any, outcome: _Outcome) -> str | None:
+    """Return a tag of the source as text, if it can be one of ours."""
+    if tag is None:
+        return None
+    text = tag
+    if not isinstance(tag, str):
+        text = tag.decode(errors="surrogateescape") if isinstance(tag, bytes) else str(tag)
+    try:
+        fits = 0 < len(text.encode()) <= _LONGEST_TAG_BYTES
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
+        outcome.tags_lost += 1
+        return None
+    outcome.tags_as_text += text is not tag
+    return str(text)
+
+
+# -- what is told ----------------------------------------------------------------------------
+
+
+def _tell(outcome: _Outcome, wanted: dict[str, Any]) -> None:
+    if outcome.error is None or outcome.imported:
+        _tell_counts(outcome)
+    again = _again(outcome, wanted)
+    if outcome.refused and outcome.error is None:
+        _say(
+            f"{_count(outcome.refused)} not imported, as they are pickles, and a pickle can run any "
+            f"code as you; if you know where they come from: {again}"
+        )
+    if outcome.interrupted:
+        _say(
+            f"interrupted; {outcome.target} has {_count(outcome.entries)}, each of them whole; "
+            f"to go on: {again}"
+        )
+    if outcome.error is not None:
+        _say(f"error: {outcome.error}")
+
+
+def _again(outcome: _Outcome, wanted: dict[str, Any]) -> str:
+    """Return the command that goes on from here."""
+    words = ["objcache", "import-from", outcome.kind, outcome.source, outcome.target]
+    words.append("--into-existing")
+    if wanted["trust"] or outcome.refused:
+        words.append("--trust-source")
+    for name in ("size_limit", "max_entries", "disk", "table"):
+        if wanted[name] is not None:
+            words += [f"--{name.replace('_', '-')}", str(wanted[name])]
+    return shlex.join(words)
+
+
+def _tell_counts(outcome: _Outcome) -> None:
+    click.echo(f"{outcome.target}: {_count(outcome.imported)} imported from {outcome.source}")
+    told: tuple[tuple[int, str], ...] = (
+        (outcome.present, "there already, and left as they were"),
+        (outcome.expired, "not imported: their deadline has come"),
+        (outcome.refused, "not imported: pickles"),
+        (outcome.failed, "not imported: they cannot be read or stored"),
+        (outcome.evicted, "evicted, to stay within the bounds"),
+        (outcome.tags_as_text, "with a tag that is text now"),
+        (outcome.tags_lost, "without a tag: it was empty, too long or no text"),
+    )
+    for number, what in told:
+        if number:
+            click.echo(f"  {number:,} {what}")
+    for failure in outcome.failures[:_SHOWN]:
+        click.echo(f"    {failure['key']}: {failure['reason']}")
+    if outcome.failed > _SHOWN:
+        click.echo(f"    ... {outcome.failed - _SHOWN:,} more; --json lists a thousand")
+
+
+def _say(message: str) -> None:
+    print(f"objcache: {message}", file=sys.stderr)
+
+
+def _count(number: int) -> str:
+    return f"{number:,} {'entry' if number == 1 else 'entries'}"
