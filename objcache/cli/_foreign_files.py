@@ -143,6 +143,6 @@ def _metadata(directory: str) -> dict[str, Any] | None:
     try:
         with open(os.path.join(directory, _METADATA), "rb") as file:
             found = json.load(file)
-    except (OSError, ValueError):
+    except (OSError, RecursionError, ValueError):
         return None  # it is a note only, the result counts
     return found if isinstance(found, dict) else None

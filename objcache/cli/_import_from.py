@@ -10,7 +10,9 @@ import json
 import os
 import shlex
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import Any, Final
 
 import click
@@ -39,6 +41,8 @@ _LISTED: Final = 1000
 _CALLS: Final = "joblib-calls"
 _WORDS: Final = ("importing", "read", "entries")
 _LONGEST_TAG_BYTES: Final = 200
+_BATCH: Final = 500
+_BATCH_S: Final = 1.0
 
 Target = objcache.Store[Any, Any] | objcache.Cache[Any, Any]
 
@@ -78,6 +82,11 @@ class _Outcome:
             self.expired += 1
         else:
             self.refused += 1
+
+    @property
+    def seen(self) -> int:
+        """How many entries of the source something was done with."""
+        return self.imported + self.present + self.expired + self.refused + self.failed
 
     @property
     def code(self) -> int:
@@ -208,21 +217,59 @@ def _target(kind: str, path: str, wanted: dict[str, Any]) -> Target:
 
 def _run(found: Foreign, store: Target, outcome: _Outcome, *, no_color: bool) -> None:
     """Import all that can be; what has happened is in *outcome*, however it ends."""
-    evicted = _evicted(store)
+    evicted, entries = _evicted(store), len(store)
+    # A bounded cache evicts between its commits, and its file has a bound, too.
+    bounded = isinstance(store, objcache.Cache) and _is_bounded(store)
     try:
         with progress(found.total, no_color=no_color, words=_WORDS) as advance:
-            for entry in found.entries:
-                if isinstance(entry, Left):
-                    outcome.leave(entry)
-                else:
-                    _import_one(entry, store, outcome)
-                advance()
+            while _import_some(found.entries, store, outcome, advance, together=not bounded):
+                pass
         store.sync()
     except KeyboardInterrupt:
         outcome.interrupted = True
     finally:
         outcome.entries = len(store)
         outcome.evicted = _evicted(store) - evicted
+        if isinstance(store, objcache.Store):
+            # Ctrl-C may come when a transaction is committed and not counted yet.
+            outcome.imported = outcome.entries - entries
+
+
+def _is_bounded(cache: objcache.Cache[Any, Any]) -> bool:
+    stats = cache.stats()
+    return stats.size_limit_bytes is not None or stats.max_entries is not None
+
+
+def _import_some(
+    entries: Iterator[Found | Left],
+    store: Target,
+    outcome: _Outcome,
+    advance: Callable[[], None],
+    *,
+    together: bool,
+) -> bool:
+    """Import the next entries, in one transaction if *together*; return whether there are more.
+
+    A commit leaves free pages behind: with one for each entry, the file of a small source would
+    grow to hundreds of MB. What Ctrl-C takes back is no more than a second's work.
+    """
+    before = dataclasses.replace(outcome, failures=list(outcome.failures))
+    ends = SYSTEM_CLOCK.monotonic() + _BATCH_S
+    try:
+        with store.transaction() if together else nullcontext():
+            for entry in islice(entries, _BATCH):
+                if isinstance(entry, Left):
+                    outcome.leave(entry)
+                else:
+                    _import_one(entry, store, outcome)
+                advance()
+                if SYSTEM_CLOCK.monotonic() >= ends:
+                    return True
+    except BaseException:
+        if together:
+            vars(outcome).update(vars(before))
+        raise
+    return outcome.seen > before.seen
 
 
 def _evicted(store: Target) -> int:
