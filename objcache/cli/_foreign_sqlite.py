@@ -69,7 +69,7 @@ def _database(path: str) -> Iterator[sqlite3.Connection]:
             "with the library that wrote it, so that the log becomes part of it"
         )
     before = _state(path)
-    place = f"file:{quote(os.path.abspath(path))}?mode=ro" + "&immutable=1" * still
+    place = f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode=ro" + "&immutable=1" * still
     try:
         connection = sqlite3.connect(place, uri=True, timeout=_LOCKED_AFTER_S)
         try:

@@ -180,9 +180,9 @@ def _check_pickles(found: Foreign, outcome: _Outcome, *, trust: bool) -> None:
     if found.total and found.pickles == found.total and not trust:
         outcome.refused = found.total
         raise ForeignError(
-            f"all {_count(found.total)} of {outcome.source!r} are pickles, and a pickle can run "
-            "any code as you; if you know where they come from, say --trust-source; nothing was "
-            "imported"
+            f"{outcome.source!r} has nothing but pickles ({_count(found.total)}), and a pickle can "
+            "run any code as you; if you know where they come from, say --trust-source; nothing "
+            "was imported"
         )
 
 

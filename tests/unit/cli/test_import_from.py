@@ -285,6 +285,17 @@ def test_cache_that_is_in_use(source, target):
         assert {"a": 1} == dict(cache)
 
 
+def test_names_of_sources_are_any(source, target):
+    """A path may have what URIs give a meaning to, and what is not UTF-8."""
+    make("diskcache", source, {"a": 1})
+    odd = source.rename(source.parent / "50%25 of?it=#1 \udcff")
+    answer = run_json("diskcache", odd, target)
+
+    assert {"imported": 1, "entries": 1} == counts(answer)
+    assert str(odd) == answer["source"]
+    assert ["cache.db"] == os.listdir(odd)
+
+
 def test_joblib(source, target, tmp_path):
     """Results lie under function and hash of the arguments, what is known of the call beside."""
     (tmp_path / "mod_of_results.py").write_text("def f(x, y=2):\n    return x * y\n")
@@ -338,7 +349,7 @@ def test_pickles_need_trust(kind, source, target, tmp_path):
 
     assert "" == printed
     assert 1 == complaint.count("\n")
-    assert "all 1 entry" in complaint
+    assert "nothing but pickles (1 entry)" in complaint
     assert "--trust-source" in complaint
     assert not (tmp_path / "ran").exists()
     assert not target.exists()
