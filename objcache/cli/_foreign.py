@@ -10,6 +10,8 @@ import pickle
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
+from objcache.cli._keys import printable
+
 __all__ = ["Foreign", "ForeignError", "Found", "Left", "Why", "name_of", "one_line", "unpickled"]
 
 _LONGEST_NAME: Final = 100
@@ -85,5 +87,4 @@ def name_of(key: Any) -> str:
 
 def one_line(text: str) -> str:
     """Return *text* in one line, without what would steer a terminal."""
-    joined = " ".join(text.split())
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in joined)
+    return printable(" ".join(text.split()))

@@ -19,6 +19,7 @@ import click
 
 import objcache
 from objcache.cli._foreign import Foreign, ForeignError, Found, Left, Why, name_of, one_line
+from objcache.cli._options import writable
 from objcache.cli._progress import progress
 from objcache.clock import SYSTEM_CLOCK
 from objcache.errors import (
@@ -200,10 +201,11 @@ def _target(kind: str, path: str, wanted: dict[str, Any]) -> Target:
             "is there and import the rest"
         )
     try:
+        options = {} if empty else writable(path)
         if kind != "diskcache":
-            return objcache.Store(path, create=empty)
+            return objcache.Store(path, **options)
         bounds = {"size_limit": wanted["size_limit"], "max_entries": wanted["max_entries"]}
-        return objcache.Cache(path, create=empty, **bounds)
+        return objcache.Cache(path, **bounds, **options)
     except StoreNotFoundError as error:
         raise ForeignError(f"{path!r} is not empty, and no store lies there") from error
     except ValueError as error:

@@ -499,6 +499,16 @@ def test_import_leaves_few_free_pages(kind, source, target):
     assert os.path.getsize(target / FILE_NAME) < 8_000_000
 
 
+def test_target_that_is_in_use(source, target):
+    """An import is added beside a program that has the target open, whatever its durability."""
+    path = make("sqlitedict", source, {"a": 1})
+    with Store(target, durability="commit") as store:
+        store["b"] = 2
+        run("sqlitedict", path, target, "--trust-source", "--into-existing")
+
+        assert {"a": 1, "b": 2} == dict(store)
+
+
 # -- bad input -------------------------------------------------------------------------------
 
 
