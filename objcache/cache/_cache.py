@@ -138,7 +138,7 @@ class Cache(CacheGroups[K, V]):
         self._names = names
         session = self._session = store._session  # noqa: SLF001  # the cache is a part of it
         self._source = session
-        records = self._inside = store._records  # noqa: SLF001
+        records = store._records  # noqa: SLF001
         bounded = {limits.file_bytes, limits.own_bytes} != {None}
         self._records = records.aside_from(_ASIDE_BYTES) if bounded else records
         self._decode = self._records.decode

@@ -150,22 +150,17 @@ class Ledger(Rows):
         used = int(count * pages["psize"])
         side = self._rules.side
         if not side.flag[0]:
-            self._rules.kept.inside = False
             return used
         aside = side_bytes(self._transaction)
+        used += aside
         limit = self._rules.limits.file_bytes
-        if limit is None:
-            return used + aside
+        if not aside or limit is None:
+            return used
         # Pages that are free do not leave the file: side files must fit beside all of it, beside
         # what this transaction adds to it, which lmdb tells when it is committed, and beside what
         # a small write may leave to the writes after it.
         extent = side.file_bytes() + _COMMIT_BYTES + self._soft_bytes
-        # Where many are free, large values go there: else a cache that was full of small ones
-        # would have no room for them until it is compacted.
-        least = max(self._rules.reserve_bytes + self._soft_bytes, limit - extent - aside)
-        self._rules.kept.inside = side.file_bytes() - used > least
-        used += aside
-        return max(used, self.allowed_bytes() + extent + aside - limit) if aside else used
+        return max(used, self.allowed_bytes() + extent + aside - limit)
 
     @property
     def _soft_bytes(self) -> int:

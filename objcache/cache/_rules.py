@@ -43,21 +43,18 @@ class Kept:
         state: what it says.
         policy_state: what it says to the policy.
         over_left: whether rows of generations that are over were left behind.
-        inside: whether large values go into LMDB's file, as it has many free pages.
         quiet_writes: how many small writes need not look how full the file is: there is room.
 
-    Concurrency: within a write transaction only, of which a process has one; but `inside`, which
-        any thread may read, as either answer is right.
+    Concurrency: within a write transaction only, of which a process has one.
     """
 
-    __slots__ = ("inside", "over_left", "packed", "policy_state", "quiet_writes", "state")
+    __slots__ = ("over_left", "packed", "policy_state", "quiet_writes", "state")
 
     def __init__(self) -> None:
         self.packed = b""
         self.state: State | None = None
         self.policy_state: QueueState | None = None
         self.over_left = True
-        self.inside = False
         self.quiet_writes = 0
 
 

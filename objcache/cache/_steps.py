@@ -21,7 +21,6 @@ from objcache.errors import StoreFullError
 from objcache.keys import engine_key
 from objcache.listeners import LISTENERS, tell_all
 from objcache.protocols import MISSING, Missing
-from objcache.records import Records
 from objcache.store.generations import (
     begin_generation,
     current_generation,
@@ -48,10 +47,9 @@ _STANDSTILL_US: Final = 1_000_000
 class CacheSteps(CacheRoom[K, V]):
     """A cache as what writes to it sees it: steps that are done wholly, once, or not at all."""
 
-    __slots__ = ("_expire_s", "_inside", "_last_us")
+    __slots__ = ("_expire_s", "_last_us")
 
     _expire_s: float | None
-    _inside: Records
     _last_us: int
 
     # -- which generation --------------------------------------------------------------------
@@ -194,8 +192,7 @@ class CacheSteps(CacheRoom[K, V]):
             StoreFullError: it is too large for the cache.
         """
         located, full_key = engine_key(rules.prefix, key)
-        records = self._inside if rules.kept.inside else self._records
-        record = records.encode(located, full_key, value, deadline_us, tags, None, created_us)
+        record = self._records.encode(located, full_key, value, deadline_us, tags, None, created_us)
         size_bytes = size_on_disk(located, record)
         position, slot = place_of(located, created_us)
         if size_bytes > rules.largest_bytes:

@@ -181,21 +181,6 @@ class BoundedRecords(DatedRecords):
             self._marks[(crc32(located) * SPREAD >> 20) & mask] |= 1
         return found
 
-    def encode(
-        self,
-        key: bytes,
-        value: Any,
-        *,
-        cost_us: int | None = None,
-        deadline_us: int | None = None,
-        tags: tuple[str, ...] = (),
-    ) -> bytes | bytearray:
-        """Return the signed record of *value*; see `DatedRecords.encode`."""
-        records = self._records
-        if self._cache._rules.kept.inside:  # noqa: SLF001
-            records = records.aside_from(None)
-        return records.encode(self.locate(key), b"", value, deadline_us, tags, cost_us)
-
     def stamped(self, key: bytes, pulse: Pulse) -> tuple[bytes | None, int]:
         """Return the record of *key*, and mark it; see `DatedRecords.stamped`."""
         record, stamp = super().stamped(key, pulse)

@@ -151,9 +151,9 @@ class Records:
         """Return the same with another codec for what is written."""
         return self._like(codec=codec)
 
-    def aside_from(self, least_bytes: int | None) -> Records:
-        """Return the same, putting large parts aside from *least_bytes* on; None: as by default."""
-        return self._like(aside_bytes=None if least_bytes is None else (least_bytes, least_bytes))
+    def aside_from(self, least_bytes: int) -> Records:
+        """Return the same, putting large parts aside from *least_bytes* on."""
+        return self._like(aside_bytes=(least_bytes, least_bytes))
 
     def viewing(self) -> Records:
         """Return the same, whose reads give large buffers as `view` does, unverified."""

@@ -613,33 +613,6 @@ def test_writes_look_how_full_it_is_where_the_map_is_no_bound(open_cache):
     assert 0 == cache._rules.kept.quiet_writes
 
 
-def test_large_values_find_room_where_small_ones_were(open_cache):
-    """Pages that small values leave do not leave the file: large ones go there, until `compact`."""
-    cache = open_cache(size_limit="8 MiB")
-    data, blobs = (os.path.join(cache.directory, name) for name in ("store.lmdb", "blobs"))
-
-    def aside():
-        return sum(entry.stat().st_size for entry in os.scandir(blobs))
-
-    for number in range(10_000):
-        cache[number] = bytes(1000)
-    assert os.path.getsize(data) > 6 << 20
-    large = {}
-    for number in range(200):
-        cache["large", number] = large["large", number] = os.urandom(1 << 16)
-        if number % 20 == 19:
-            cache.sync()  # unlinks files that were dropped
-            assert os.path.getsize(data) + aside() <= 8 << 20
-    held = {key: value for key, value in cache.items() if isinstance(key, tuple)}
-    assert held.items() <= large.items()
-    assert sum(map(len, held.values())) > 3 << 20
-    cache.compact()
-    for number in range(50):
-        cache["later", number] = bytes(1 << 16)
-    assert aside() > 1 << 20
-    assert cache.check().ok
-
-
 def test_large_values_lie_in_side_files_that_the_limit_counts(open_cache):
     """Values of mixed sizes fill the limit and never exceed it: large ones need no pages in a row."""
     cache = open_cache(size_limit="8 MiB")

@@ -975,25 +975,6 @@ def test_large_results_count_with_their_side_files(open_cache):
     assert [] == os.listdir(blobs)
 
 
-def test_large_results_find_room_where_small_ones_were(open_cache):
-    """As entries do: where the file has many free pages they go into it."""
-    cache = open_cache(size_limit="8 MiB")
-    blobs = os.path.join(cache.directory, "blobs")
-    small = cache.memoize(lambda number: bytes(1000))
-    for number in range(10_000):
-        cache[number] = bytes(1000)
-    large = cache.memoize(lambda number: bytes([number]) * (1 << 16))
-    for number in range(100):
-        assert bytes([number]) * (1 << 16) == large(number)
-
-    cache.sync()
-    assert large.cache_info().entries > 30
-    assert len(os.listdir(blobs)) < 5
-    assert bytes([99]) * (1 << 16) == large(99)
-    assert bytes(1000) == small(1)
-    assert cache.check().ok
-
-
 def test_record_replaced_between_record_and_file(cache, monkeypatch):
     """A read beside a cache that finds a record, and then its file unlinked, returns what is there now."""
     dated = cache.place.dated(cache.place.namespace("of none"), b"")
