@@ -66,7 +66,9 @@ def probe(file: str, expected_entries: int, *, lock: bool) -> Probed:
     """
     # -P: no module of the current directory, which may be that of a store of who knows whom.
     command = [sys.executable, "-P", "-m", __name__, file, str(expected_entries), str(int(lock))]
-    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    # An empty one is that directory too; what it gave us is found by its own place.
+    own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    paths = os.pathsep.join([*filter(None, sys.path), own])
     environment = {**os.environ, "PYTHONPATH": paths}
     try:
         done = subprocess.run(  # noqa: S603  # this interpreter, this module
