@@ -66,9 +66,9 @@ def probe(file: str, expected_entries: int, *, lock: bool) -> Probed:
     """
     # -P: no module of the current directory, which may be that of a store of who knows whom.
     command = [sys.executable, "-P", "-m", __name__, file, str(expected_entries), str(int(lock))]
-    # An empty one is that directory too; what it gave us is found by its own place.
+    # Relative ones, as an empty one, are that directory too; what it gave us has its own place.
     own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    paths = os.pathsep.join([*filter(None, sys.path), own])
+    paths = os.pathsep.join([*filter(os.path.isabs, sys.path), own])
     environment = {**os.environ, "PYTHONPATH": paths}
     try:
         done = subprocess.run(  # noqa: S603  # this interpreter, this module

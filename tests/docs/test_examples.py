@@ -97,6 +97,7 @@ def test_page_examples_run(block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     example = types.ModuleType("example")  # where its classes are found again
     monkeypatch.setitem(sys.modules, "example", example)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # examples may add to it
     with mock.patch.dict(os.environ):
         exec(compile(block, "example", "exec"), example.__dict__)
 

@@ -260,7 +260,7 @@ def test_lmdb_is_tried_with_no_module_of_this_directory(origin, tmp_path, monkey
     (tmp_path / "json.py").write_text("raise SystemExit('planted')")
     (tmp_path / "lmdb.py").write_text("raise SystemExit('planted')")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    monkeypatch.setattr(sys, "path", ["", ".", *sys.path])
 
     assert check_path(origin, secret=SECRET, deep=True).ok
 
