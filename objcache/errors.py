@@ -45,6 +45,7 @@ constructor's arguments.
 from __future__ import annotations
 
 import errno
+from typing import Final
 
 __all__ = [
     "AuditError",
@@ -145,6 +146,9 @@ class StoreBusyError(StoreError, TimeoutError):
 
 class StoreFullError(StoreError, OSError):
     """A bound of the store or of the disk was hit; the write was rolled back."""
+
+    # What no eviction helps against.
+    LARGEST_ENTRY: Final = "the largest entry of this cache"
 
     def __init__(self, path: str, limit_bytes: int, wanted_bytes: int | None, bound: str) -> None:
         super().__init__()  # OSError gives two or more arguments a meaning of its own

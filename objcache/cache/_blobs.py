@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
-from objcache.cache._layout import place_of
-from objcache.cache._rows import Incoming
-from objcache.cache._rules import Rules, size_on_disk
+from objcache.cache._rows import Incoming, entry_of
+from objcache.cache._rules import Rules
 from objcache.cache._telling import tell_stored
 from objcache.cache._writing import CacheWriter, Tags, tags_of
 from objcache.header import pack_fields
@@ -127,11 +126,9 @@ class CacheBlobs(CacheWriter[K, V]):
             located, full_key = engine_key(rules.prefix, key)
             fields = pack_fields(deadline_us, None, created_us, tags, full_key)
             record = blob_record(self._records, located, content, fields)
-            size_bytes = size_on_disk(located, record)
-            self._check_size(size_bytes)
-            position, slot = place_of(located, created_us)
-            entry = Incoming(located, record, position, slot, size_bytes, deadline_us, tags)
-            self._change(rules, lambda ledger: ledger.admit(entry), size_bytes)
+            entry = entry_of(located, record, created_us, deadline_us, tags)
+            self._check_size(entry.size_bytes)
+            self._change(rules, lambda ledger: ledger.admit(entry), entry.size_bytes)
             return entry
 
         try:

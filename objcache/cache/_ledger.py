@@ -5,7 +5,7 @@ Knows: bounds, and how full the file is. Must not know: values, and what goes fi
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn
 
 from objcache.cache._rows import Incoming, Rows
 from objcache.cache._rules import Kept, size_on_disk
@@ -99,9 +99,10 @@ class Ledger(Rows):
             self._note_room(allowed, used, stored_bytes)
             return
         for _ in range(_OVER_BATCHES):
-            if not self._over_left or self.used_bytes() <= allowed:
+            if not self._over_left or used <= allowed:
                 break
             self.drop_over()
+            used = self.used_bytes()
         if self._over_left:
             return  # what was cleared goes before what is live
         room = _MOST_FOR_ONE * stored_bytes
@@ -112,20 +113,19 @@ class Ledger(Rows):
         # it change fewer pages.
         enough = allowed - min(_AHEAD_BYTES, allowed // _LITTLE) if limits.evicts else allowed
         evicted = count = 0
-        while (used := self.used_bytes()) > enough and (
-            evicted < room or (used > dangerous and count < _MOST_IN_DANGER)
-        ):
+        while used > enough and (evicted < room or (used > dangerous and count < _MOST_IN_DANGER)):
             count += 1
             before = state.size_bytes
             if state.deadlines and self.expire(1):
-                evicted += max(before - state.size_bytes, 1)
-                continue
-            if not limits.evicts:
+                freed = max(before - state.size_bytes, 1)
+            elif limits.evicts:
+                freed = self._evict_largest(1)
+            else:
                 self._refuse(stored_bytes, "its size limit", limit)
-            freed = self._evict_largest(1)
             if not freed:
                 break
             evicted += freed
+            used = self.used_bytes()
 
     def _note_room(self, allowed: int, used: int, stored_bytes: int) -> None:
         """Note that less is in use than is allowed, after *stored_bytes* were stored."""
@@ -239,5 +239,5 @@ class Ledger(Rows):
         if not (self.state.deadlines and self.expire(1)) and not self.evict():
             self._refuse(stored_bytes, bound, limit)
 
-    def _refuse(self, stored_bytes: int, bound: str, limit: int) -> None:
+    def _refuse(self, stored_bytes: int, bound: str, limit: int) -> NoReturn:
         raise StoreFullError(self._rules.path, limit, stored_bytes, bound)

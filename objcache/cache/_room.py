@@ -33,7 +33,6 @@ _LEAST_BYTES: Final = 1 << 14
 _TURN_S: Final = 0.02
 _TURNS: Final = 125
 _LOCK: Final = "room.lock"
-_LARGEST: Final = "the largest entry of this cache"
 
 
 class OverError(Exception):
@@ -59,13 +58,20 @@ class CacheRoom(CacheView[K, V]):
             ledger.noted = noted
         return ledger
 
+    def _with_room(self, write: Callable[[], T]) -> T:
+        """Return what *write* did; where the file is full, make room and run it again."""
+        try:
+            return write()
+        except StoreFullError as error:
+            return self._having_room(write, 0, error)
+
     def _having_room(self, write: Callable[[], T], wanted_bytes: int, full: StoreFullError) -> T:
         """Make room in a file that was found *full*, and return what *write* did then."""
         noted: list[object] = []
         try:
             return self._made_room(write, wanted_bytes, full, noted)
         except StoreFullError as error:
-            if LISTENERS and error.bound != _LARGEST:  # which is told already
+            if LISTENERS and error.bound != StoreFullError.LARGEST_ENTRY:  # which is told already
                 tell_full(self._session.directory, error)
             raise
         finally:
@@ -75,7 +81,11 @@ class CacheRoom(CacheView[K, V]):
         self, write: Callable[[], T], wanted_bytes: int, full: StoreFullError, noted: list[object]
     ) -> T:
         limits = self._rules.limits
-        if limits.file_bytes is None or not limits.evicts or full.bound == _LARGEST:
+        if (
+            limits.file_bytes is None
+            or not limits.evicts
+            or full.bound == StoreFullError.LARGEST_ENTRY
+        ):
             raise full
         lock = self._session.environment.file_lock(_LOCK)
         try:
@@ -168,7 +178,9 @@ class CacheRoom(CacheView[K, V]):
     def _check_size(self, size_bytes: int) -> None:
         largest = self._rules.largest_bytes
         if size_bytes > largest:
-            error = StoreFullError(self._session.directory, largest, size_bytes, _LARGEST)
+            error = StoreFullError(
+                self._session.directory, largest, size_bytes, StoreFullError.LARGEST_ENTRY
+            )
             if LISTENERS:
                 tell_full(self._session.directory, error)
             raise error

@@ -15,6 +15,7 @@ from objcache.cache._layout import (
     State,
     deadline_key,
     pack_row,
+    place_of,
     position_of,
     slot_of,
     tag_key,
@@ -22,7 +23,7 @@ from objcache.cache._layout import (
     unpack_row,
 )
 from objcache.cache._policy import QueueState
-from objcache.cache._rules import Rules
+from objcache.cache._rules import Rules, size_on_disk
 from objcache.engine import Transaction
 from objcache.errors import FormatError
 from objcache.header import MOMENT
@@ -38,7 +39,7 @@ from objcache.store.side import names_side_file, put_record, remove_record
 if TYPE_CHECKING:
     from objcache.cache._tracking import Tracked
 
-__all__ = ["Incoming", "Rows"]
+__all__ = ["Incoming", "Rows", "entry_of"]
 
 _EXPIRED_A_WRITE: Final = 8
 _OVER_A_WRITE: Final = 64
@@ -64,6 +65,19 @@ class Incoming(NamedTuple):
     size_bytes: int
     deadline_us: int | None
     tags: tuple[str, ...]
+
+
+def entry_of(
+    located: bytes,
+    record: bytes | bytearray,
+    created_us: int,
+    deadline_us: int | None,
+    tags: tuple[str, ...],
+) -> Incoming:
+    """Return the entry with *record* at *located*, stored at *created_us*."""
+    position, slot = place_of(located, created_us)
+    size_bytes = size_on_disk(located, record)
+    return Incoming(located, record, position, slot, size_bytes, deadline_us, tags)
 
 
 class Rows:

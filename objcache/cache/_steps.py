@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from objcache.cache._layout import place_of
 from objcache.cache._ledger import Ledger
 from objcache.cache._limits import checked_seconds
 from objcache.cache._room import CacheRoom, OverError
-from objcache.cache._rows import Incoming
-from objcache.cache._rules import Rules, size_on_disk
+from objcache.cache._rows import Incoming, entry_of
+from objcache.cache._rules import Rules
 from objcache.cache._telling import tell_stored
 from objcache.clock import MICROSECONDS
 from objcache.engine import Transaction
@@ -105,12 +104,7 @@ class CacheSteps(CacheRoom[K, V]):
                 self._mend_time()
                 return step()
 
-        if self._session.in_transaction:
-            return run()
-        try:
-            return run()
-        except StoreFullError as error:
-            return self._having_room(run, 0, error)
+        return run() if self._session.in_transaction else self._with_room(run)
 
     def _change(
         self, rules: Rules, step: Callable[[Ledger], T], wanted_bytes: int, *, expires: bool = True
@@ -193,12 +187,11 @@ class CacheSteps(CacheRoom[K, V]):
         """
         located, full_key = engine_key(rules.prefix, key)
         record = self._records.encode(located, full_key, value, deadline_us, tags, None, created_us)
-        size_bytes = size_on_disk(located, record)
-        position, slot = place_of(located, created_us)
-        if size_bytes > rules.largest_bytes:
+        entry = entry_of(located, record, created_us, deadline_us, tags)
+        if entry.size_bytes > rules.largest_bytes:
             self._session.environment.side.discard(side_file_of(record))
-            self._check_size(size_bytes)
-        return Incoming(located, record, position, slot, size_bytes, deadline_us, tags)
+            self._check_size(entry.size_bytes)
+        return entry
 
     def _in_batches(self, step: Callable[[Ledger, int], int]) -> int:
         """Do *step*, up to so many at a time, which returns how many, until there are no more."""

@@ -15,7 +15,6 @@ from objcache.cache._rules import Rules, size_on_disk
 from objcache.cache._steps import CacheSteps
 from objcache.cache._telling import tell_stored
 from objcache.engine import Transaction
-from objcache.errors import StoreFullError
 from objcache.keys import engine_key
 from objcache.listeners import LISTENERS
 from objcache.protocols import MISSING, Missing
@@ -300,10 +299,7 @@ class CacheWriter(CacheSteps[K, V], MutableMapping[K, V]):
             begin_generation(transaction, self._names)
 
         try:
-            try:
-                self._session.write(begin)
-            except StoreFullError as error:
-                self._having_room(lambda: self._session.write(begin), 0, error)
+            self._with_room(lambda: self._session.write(begin))
         finally:
             # A: is about to begin one     B: is done, says so     C: looks, sees B's, is content
             # A: has begun one             C: would not look again if B had taken A's word away

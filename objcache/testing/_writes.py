@@ -22,8 +22,6 @@ Target = Store[Any, Any] | Namespace[Any, Any] | Cache[Any, Any] | MemoizedFunct
 
 _Fault = Callable[[], object] | Exception | type[Exception]
 
-# The bound that no eviction helps against, so that a cache does not try again.
-_OF_CACHES: Final = "the largest entry of this cache"
 _OF_STORES: Final = "the disk"
 
 
@@ -86,7 +84,8 @@ def failing_writes(
     """
     environment = environment_of(target)
     last = None if times is None else after + times
-    bound = _OF_CACHES if isinstance(target, Cache) else _OF_STORES
+    # One that no eviction helps against, so that a cache does not try again.
+    bound = StoreFullError.LARGEST_ENTRY if isinstance(target, Cache) else _OF_STORES
     writes = FailingWrites(_raising(fault, environment, bound), after + 1, last)
     before = environment.durability
     environment.durability = _Failing(before, writes)  # type: ignore[assignment]
