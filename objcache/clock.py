@@ -9,10 +9,23 @@ from __future__ import annotations
 import time
 from typing import Final, Protocol
 
-__all__ = ["LOADED_AT", "MICROSECONDS", "SYSTEM_CLOCK", "Clock", "ManualClock", "SystemClock"]
+__all__ = [
+    "LOADED_AT",
+    "MICROSECONDS",
+    "SYSTEM_CLOCK",
+    "Clock",
+    "ManualClock",
+    "SystemClock",
+    "in_seconds",
+]
 
 MICROSECONDS: Final = 1_000_000
 """How many make a second. Records and rows tell the time in them."""
+
+
+def in_seconds(moment_us: int | None) -> float | None:
+    """Return a moment, or a span, in seconds; None for none."""
+    return None if moment_us is None else moment_us / MICROSECONDS
 
 
 class Clock(Protocol):

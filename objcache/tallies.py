@@ -16,7 +16,7 @@ import os
 import stat
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from blake3 import blake3
@@ -26,6 +26,8 @@ __all__ = [
     "NAME_BYTES",
     "Tallies",
     "Tally",
+    "counted_since",
+    "ratio_of",
     "tallied_name",
     "tallies_beside",
     "tallies_of",
@@ -59,6 +61,25 @@ Tally = memoryview
 def tallied_name(names: Iterable[str]) -> bytes:
     """Return the name of `NAME_BYTES` under which what has the path *names* is counted."""
     return blake3("\0".join(names).encode()).digest(NAME_BYTES)
+
+
+def counted_since(
+    totals: tuple[int, int, int], before: Sequence[int] | None
+) -> tuple[int, int, int]:
+    """Return what was counted since *totals* were those *before*; None: nothing was before."""
+    if before is None:
+        return totals
+    # Another version of a counter file, or one that was removed, never makes a count negative.
+    first, second, third = (
+        max(total - then, 0) for total, then in zip(totals, before, strict=True)
+    )
+    return first, second, third
+
+
+def ratio_of(hits: int, misses: int) -> float | None:
+    """Return the part of *hits* in all that was asked; None where nothing was."""
+    asked = hits + misses
+    return hits / asked if asked else None
 
 
 class Tallies:
@@ -270,8 +291,8 @@ def tallies_beside(directory: str, *, mode: int, readonly: bool) -> Tallies:
     Args:
         directory: of the store.
         mode: of new files.
-        readonly: the caller may not write there: what it adds is its own, as each call returns
-            it; totals are those of the others, and its own.
+        readonly: the caller may not write there: what it adds is known to what is returned
+            only, which is to be kept.
     """
     place = os.path.join(directory, _DIRECTORY)
     return Tallies(place, shared=False) if readonly else tallies_of(place, mode=mode)

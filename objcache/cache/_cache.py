@@ -86,7 +86,7 @@ class Cache(CacheGroups[K, V]):
 
     __slots__ = (
         *("__weakref__", "_arguments", "_closed", "_forked", "_owned", "_siblings", "_store"),
-        *("_sweeper", "_tally_name", "_whole_file"),
+        *("_sweeper", "_tallies", "_tally_name", "_whole_file"),
     )
 
     def __init__(
@@ -175,8 +175,10 @@ class Cache(CacheGroups[K, V]):
             # Counts, and threads, of the parent stay with it.
             self._forked = False
             store = self._store
-            tallies = tallies_beside(store.directory, mode=store.file_mode, readonly=store.readonly)
-            self._tally = tallies.tally(self._tally_name)
+            self._tallies = tallies_beside(
+                store.directory, mode=store.file_mode, readonly=store.readonly
+            )
+            self._tally = self._tallies.tally(self._tally_name)
             if self._sweeper is not None and self._whole_file:
                 self._sweeper.start()
         super()._refresh()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from objcache.cache._ranges import UNREADABLE
 from objcache.cache._reading import CacheReader, Found
 from objcache.cache._telling import tell_miss
-from objcache.clock import MICROSECONDS
+from objcache.clock import MICROSECONDS, in_seconds
 from objcache.engine import SideFileMissingError
 from objcache.errors import ReadOnlyStoreError
 from objcache.header import Header
@@ -42,9 +42,8 @@ class CacheEntry(StoreEntry):
 
     def __init__(self, header: Header, record: bytes, load: Any) -> None:
         super().__init__(header, record, load)
-        deadline_us = header.deadline_us
         self.created = (header.created_us or 0) / MICROSECONDS
-        self.deadline = None if deadline_us is None else deadline_us / MICROSECONDS
+        self.deadline = in_seconds(header.deadline_us)
         self.tags = header.tags
 
 

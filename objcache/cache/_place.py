@@ -14,14 +14,13 @@ from objcache.cache._writing import tags_of
 from objcache.clock import Clock
 from objcache.keys import namespace_prefix
 from objcache.store import Namespace
-from objcache.store.generations import BESIDE, beside
+from objcache.store.generations import BESIDE, LASTING, beside
 
 if TYPE_CHECKING:
     from objcache.cache._cache import Cache
 
 __all__ = ["CachePlace"]
 
-_LASTING: Final = "lasting"
 # As much as `memoize(expire=)` takes: three thousand years, which is never.
 _NEVER_S: Final = 1e11
 
@@ -80,7 +79,7 @@ class CachePlace:
     @property
     def lasting(self) -> Namespace[Any, Any]:
         """What is kept beside all caches of the file when they are cleared."""
-        return self._below(BESIDE, _LASTING)
+        return self._below(*LASTING)
 
     @property
     def names(self) -> tuple[str, ...]:

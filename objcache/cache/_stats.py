@@ -23,7 +23,7 @@ from objcache.store.generations import (
     caches_of,
     generation_prefix,
 )
-from objcache.tallies import Tallies, tallied_name, tallies_beside
+from objcache.tallies import Tallies, ratio_of, tallied_name, tallies_beside
 
 if TYPE_CHECKING:
     from objcache.cache._cache import Cache
@@ -80,7 +80,7 @@ class CacheStats(NamedTuple):
     @property
     def hit_ratio(self) -> float | None:
         """The part of reads that found something; None before the first."""
-        return ratio(self.hits, self.misses)
+        return ratio_of(self.hits, self.misses)
 
 
 class CacheCounts(NamedTuple):
@@ -104,13 +104,7 @@ class CacheCounts(NamedTuple):
     @property
     def hit_ratio(self) -> float | None:
         """The part of reads that found something; None before the first."""
-        return ratio(self.hits, self.misses)
-
-
-def ratio(hits: int, misses: int) -> float | None:
-    """Return the part of *hits* among all reads; None where there are none."""
-    reads = hits + misses
-    return hits / reads if reads else None
+        return ratio_of(self.hits, self.misses)
 
 
 def counts_of_caches(store: Store[Any, Any]) -> list[CacheCounts]:
@@ -145,12 +139,8 @@ def stats_of_cache(
 
     state, oldest = store._session.read(lambda found: _state(found, prefix))  # noqa: SLF001
     engine = store.stats()
-    tallies = tallies_beside(store.directory, mode=store.file_mode, readonly=store.readonly)
-    name = name_of(cache._names)  # noqa: SLF001
-    hits, misses, unreadable = tallies.totals(name)
-    if store.readonly:  # what this process has counted is in no file
-        own = cache._tally  # noqa: SLF001
-        hits, misses, unreadable = hits + own[0], misses + own[1], unreadable + own[2]
+    tallies = cache._tallies  # noqa: SLF001
+    hits, misses, unreadable = tallies.totals(name_of(cache._names))  # noqa: SLF001
     return CacheStats(
         path=store.directory,
         names=cache._names,  # noqa: SLF001

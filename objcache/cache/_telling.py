@@ -10,7 +10,7 @@ from typing import Any
 from objcache.cache._layout import Row
 from objcache.cache._rows import Incoming
 from objcache.cache._rules import Rules
-from objcache.clock import MICROSECONDS
+from objcache.clock import in_seconds
 from objcache.engine import Transaction
 from objcache.errors import ObjcacheError
 from objcache.header import unpack
@@ -31,7 +31,7 @@ def tell_stored(path: str, names: tuple[str, ...], key: Any, entry: Incoming) ->
     """Tell that *entry* was committed under *key*."""
     from objcache.events import Stored  # noqa: PLC0415  # as above
 
-    deadline = None if entry.deadline_us is None else entry.deadline_us / MICROSECONDS
+    deadline = in_seconds(entry.deadline_us)
     tell(Stored(path, names, key, entry.size_bytes, deadline, entry.tags), written=True)
 
 

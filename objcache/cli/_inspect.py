@@ -23,7 +23,7 @@ from objcache.cli._options import (
 )
 from objcache.cli._payloads import pickle_shape
 from objcache.cli._report import console, show_table
-from objcache.clock import MICROSECONDS
+from objcache.clock import in_seconds
 from objcache.codecs import (
     ALWAYS_TRUSTED,
     CompressionId,
@@ -143,9 +143,9 @@ def _header(records: RawRecords, found: RawRecord, header: Header) -> dict[str, 
         "codec_version": header.codec_version,
         "flags": [name for name in _FLAGS if header.flags & getattr(header_module, name)],
         "mac": header.mac.hex(),
-        "deadline": _seconds(header.deadline_us),
-        "created": _seconds(header.created_us),
-        "cost_s": _seconds(header.cost_us),
+        "deadline": in_seconds(header.deadline_us),
+        "created": in_seconds(header.created_us),
+        "cost_s": in_seconds(header.cost_us),
         "tags": list(header.tags),
         "full_key_bytes": len(header.full_key),
         "payload_bytes": header.payload_end - header.payload_start,
@@ -159,10 +159,6 @@ def _header(records: RawRecords, found: RawRecord, header: Header) -> dict[str, 
             for part in header.buffers
         ],
     }
-
-
-def _seconds(moment_us: int | None) -> float | None:
-    return None if moment_us is None else moment_us / MICROSECONDS
 
 
 def _compression(number: int) -> str | None:

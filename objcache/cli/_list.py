@@ -21,7 +21,7 @@ from objcache.cli._options import (
 )
 from objcache.cli._payloads import type_of
 from objcache.cli._report import console, show_table
-from objcache.clock import MICROSECONDS, SYSTEM_CLOCK
+from objcache.clock import SYSTEM_CLOCK, in_seconds
 from objcache.protocols import MISSING
 from objcache.store import RawRecord, RawRecords
 
@@ -89,7 +89,7 @@ def _rows(records: RawRecords, place: Place, key_prefix: Any, *, reverse: bool) 
 
 def _row(records: RawRecords, raw: RawRecord, now: float) -> Row:
     header = raw.header
-    created = _seconds(header and header.created_us)
+    created = in_seconds(header and header.created_us)
     return {
         "key": json_key(raw.key) if raw.is_key_known else None,
         "type": type_of(records, raw),
@@ -97,16 +97,12 @@ def _row(records: RawRecords, raw: RawRecord, now: float) -> Row:
         "size_bytes": raw.size_bytes,
         "created": created,
         "age_s": None if created is None else now - created,
-        "deadline": _seconds(header and header.deadline_us),
+        "deadline": in_seconds(header and header.deadline_us),
         "tags": list(header.tags) if header else [],
         "trust": raw.trust,
         "at": raw.located.hex(),
         "shown": shown_key(raw.key) if raw.is_key_known else f"at {raw.located.hex()}",
     }
-
-
-def _seconds(moment_us: int | None) -> float | None:
-    return None if moment_us is None else moment_us / MICROSECONDS
 
 
 def _last(value: float | None) -> float:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from objcache.clock import MICROSECONDS
+from objcache.clock import MICROSECONDS, in_seconds
 from objcache.hashing import digest, outline, text_of
 from objcache.memo._inputs import Input
 from objcache.protocols import MISSING
+from objcache.store.entries import LazyValue
 
 __all__ = [
     "VERSION_BYTES",
@@ -29,7 +30,7 @@ Row = dict[str, Any]
 """The form on disk; docs/design/memoize.md lists the fields."""
 
 
-class Entry:
+class Entry(LazyValue):
     """A stored result of a memoized function, and what is known of it.
 
     Attributes:
@@ -47,13 +48,14 @@ class Entry:
     """
 
     __slots__ = (
-        *("_load", "_value", "age_s", "arguments", "cost_s", "created", "current", "deadline"),
+        *("age_s", "arguments", "cost_s", "created", "current", "deadline"),
         *("key", "raised", "size_bytes", "tags", "version"),
     )
 
     def __init__(
         self, key: bytes, row: Row, now: float, load: Callable[[], Any], *, current: bool
     ) -> None:
+        super().__init__(load)
         self.key = key.hex()
         self.arguments: Mapping[str, str] = dict(row["arguments"])
         self.cost_s: float = row["cost_s"]
@@ -65,21 +67,6 @@ class Entry:
         self.version = key[:VERSION_BYTES].hex()
         self.current = current
         self.raised: bool = row["raised"]
-        self._load = load
-        self._value: Any = MISSING
-
-    @property
-    def value(self) -> Any:
-        """The result, read when it is first asked for; or the exception.
-
-        Raises:
-            KeyError: it was removed meanwhile.
-            SignatureError, CorruptRecordError, UnsupportedFormatError, DecodeError:
-                it cannot be read.
-        """
-        if self._value is MISSING:
-            self._value = self._load()
-        return self._value
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={text}" for name, text in self.arguments.items())
@@ -167,12 +154,11 @@ def outline_of(value: Any) -> Any:
 
 def row_of(fields: Row, written: Written, size_bytes: int) -> Row:
     """Return the row of a result whose record has *size_bytes*."""
-    deadline_us = written.deadline_us
     return {
         "created": written.created,
         "cost_s": written.cost_us / MICROSECONDS,
         "size_bytes": size_bytes,
-        "deadline": None if deadline_us is None else deadline_us / MICROSECONDS,
+        "deadline": in_seconds(written.deadline_us),
         "tags": list(written.tags),
         "raised": written.raised,
         **fields,

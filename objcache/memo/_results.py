@@ -25,7 +25,7 @@ from objcache.hashing import digest
 from objcache.memo._entries import VERSION_BYTES, Kept, Row
 from objcache.store import Namespace, Store
 from objcache.store.dated import MEMOIZE, DatedRecords, Found
-from objcache.tallies import Tallies, Tally, tallied_name, tallies_beside
+from objcache.tallies import Tally, counted_since, tallied_name, tallies_beside
 
 if TYPE_CHECKING:
     from objcache.cache.places import CachePlace
@@ -76,7 +76,8 @@ class Opened:
 
     __slots__ = (
         *("arguments", "bounds", "chunks", "flight", "flights", "generation", "mapping", "name"),
-        *("now", "over", "place", "raised", "results", "rows", "tally", "version", "versions"),
+        *("now", "over", "place", "raised", "results", "rows", "tallies", "tally", "version"),
+        "versions",
     )
 
     def __init__(self, place: Place, identity: Identity, *, views: bool) -> None:
@@ -98,7 +99,10 @@ class Opened:
         self.flight: tuple[Any, ...] = self.name, self.version
         if self.generation:  # what was begun before `clear` is for those who asked before
             self.flight += (self.generation,)
-        self.tally: Tally = _tallies(place).tally(self.name)
+        self.tallies = tallies_beside(
+            place.directory, mode=place.file_mode, readonly=place.readonly
+        )
+        self.tally: Tally = self.tallies.tally(self.name)
 
     def _set_bounds(self, place: Place, *, views: bool) -> None:
         self.bounds: Bounds | None = None
@@ -328,7 +332,7 @@ class Results:
         opened.versions.clear()
         self._remember_version(opened)
         counted, key = opened.counted
-        counted[key] = list(self._totals(opened))
+        counted[key] = list(opened.tallies.totals(opened.name))
         return removed
 
     def _clear_tagged(self, opened: Opened, tag: str) -> int:
@@ -435,28 +439,14 @@ class Results:
     def counts(self) -> tuple[int, int, float, int, int]:
         """Return hits, misses and saved seconds of all processes, entries, and bytes."""
         opened = self.current()
-        hits, misses, saved_us = self._totals(opened)
         counted, key = opened.counted
-        before = counted.get(key, [0, 0, 0])
-        # Another version of a counter file, or one that was removed, never makes a count negative.
-        hits, misses = max(hits - before[0], 0), max(misses - before[1], 0)
-        saved_s = max(saved_us - before[2], 0) / MICROSECONDS
+        totals = opened.tallies.totals(opened.name)
+        hits, misses, saved_us = counted_since(totals, counted.get(key))
         if opened.bounds is None:
             size_bytes = opened.versions.get("bytes", 0)
         else:
             size_bytes = sum(row["size_bytes"] for row in opened.rows.values())
-        return hits, misses, saved_s, len(opened.rows), size_bytes
-
-    def _totals(self, opened: Opened) -> tuple[int, int, int]:
-        hits, misses, saved_us = _tallies(opened.place).totals(opened.name)
-        if opened.place.readonly:  # what this process has counted is in no file
-            own = opened.tally
-            return hits + own[0], misses + own[1], saved_us + own[2]
-        return hits, misses, saved_us
-
-
-def _tallies(place: Place) -> Tallies:
-    return tallies_beside(place.directory, mode=place.file_mode, readonly=place.readonly)
+        return hits, misses, saved_us / MICROSECONDS, len(opened.rows), size_bytes
 
 
 def fingerprint(parts: Mapping[str, Any]) -> bytes:

@@ -10,12 +10,16 @@ from typing import Any, NamedTuple
 from objcache.clock import MICROSECONDS
 from objcache.store import Namespace, Store
 from objcache.store.dated import MEMOIZE
-from objcache.store.generations import BESIDE, caches_of
-from objcache.tallies import Tallies, tallied_name, tallies_beside
+from objcache.store.generations import BESIDE, LASTING, caches_of
+from objcache.tallies import (
+    Tallies,
+    counted_since,
+    ratio_of,
+    tallied_name,
+    tallies_beside,
+)
 
 __all__ = ["FunctionStats", "functions_of"]
-
-_LASTING = (BESIDE, "lasting")
 
 
 class FunctionStats(NamedTuple):
@@ -46,8 +50,7 @@ class FunctionStats(NamedTuple):
     @property
     def hit_ratio(self) -> float | None:
         """The part of calls that were answered without running it; None before the first."""
-        calls = self.hits + self.misses
-        return self.hits / calls if calls else None
+        return ratio_of(self.hits, self.misses)
 
 
 def functions_of(store: Store[Any, Any]) -> list[FunctionStats]:
@@ -78,7 +81,7 @@ def functions_of(store: Store[Any, Any]) -> list[FunctionStats]:
 def _of_store(store: Store[Any, Any], tallies: Tallies, names: tuple[str, ...]) -> FunctionStats:
     mapping = _namespace(store, names)
     versions = mapping.namespace("versions").using("json")
-    counted = _counted(tallies.totals(tallied_name(names)), versions.get("counted"))
+    counted = counted_since(tallies.totals(tallied_name(names)), versions.get("counted"))
     size_bytes = versions.get("bytes", 0)
     return _described(mapping, names[:-2], counted, size_bytes, is_cache=False)
 
@@ -91,8 +94,8 @@ def _of_cache(
 ) -> FunctionStats:
     mapping = _namespace(store, names)
     name = tallied_name((BESIDE, *cache_names, *names[2:]))
-    lasting = _namespace(store, _LASTING).using("json")
-    counted = _counted(tallies.totals(name), lasting.get(name.hex()))
+    lasting = _namespace(store, LASTING).using("json")
+    counted = counted_since(tallies.totals(name), lasting.get(name.hex()))
     rows = mapping.namespace("entries").using("json").values()
     size_bytes = sum(row["size_bytes"] for row in rows)
     return _described(mapping, cache_names, counted, size_bytes, is_cache=True)
@@ -114,14 +117,6 @@ def _described(
         counted[2] / MICROSECONDS,
         size_bytes,
     )
-
-
-def _counted(totals: tuple[int, int, int], before: Any) -> tuple[int, int, int]:
-    """Return what was counted since the last `cache_clear`."""
-    hits, misses, saved_us = (
-        max(total - earlier, 0) for total, earlier in zip(totals, before or (0, 0, 0), strict=True)
-    )
-    return hits, misses, saved_us
 
 
 def _namespace(store: Store[Any, Any], names: tuple[str, ...]) -> Namespace[Any, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from objcache.clock import MICROSECONDS
+from objcache.clock import in_seconds
 from objcache.codecs import CodecId
 from objcache.engine import ReadSnapshot
 from objcache.errors import CorruptRecordError, ObjcacheError
@@ -155,7 +155,7 @@ class _Function:
 
     def _fields(self, row: dict[str, Any], header: Header) -> list[str]:
         wrong = []
-        deadline = None if header.deadline_us is None else header.deadline_us / MICROSECONDS
+        deadline = in_seconds(header.deadline_us)
         if row["deadline"] != deadline:
             wrong.append("the row has another deadline than the result")
         if tuple(row["tags"]) != header.tags:

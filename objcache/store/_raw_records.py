@@ -42,9 +42,9 @@ from objcache.store._damaged import Problem, first_pages, problem_of, refuse_oth
 from objcache.store._locations import ENTRIES, names_of, prefix_of
 from objcache.store._scan import scan
 from objcache.store._secrets import Secret, find_secrets
-from objcache.store._settings import SETTINGS_KEY, Settings, parse_settings
+from objcache.store._settings import SETTINGS_KEY, SETTINGS_NAME, Settings, parse_settings
 from objcache.store.generations import caches_of, generation_prefix, record_prefix
-from objcache.store.side import file_gone
+from objcache.store.side import file_gone, read_current
 
 __all__ = ["Mapped", "RawRecord", "RawRecords", "refuse_damaged"]
 
@@ -182,7 +182,7 @@ class RawRecords:
         settings = parse_settings(record, self.directory)
         signer = Signer(secrets, settings.store_id)
         if settings.fingerprint in signer.fingerprints:
-            Records(signer).authenticate("the store's own settings", SETTINGS_KEY, record)
+            Records(signer).authenticate(SETTINGS_NAME, SETTINGS_KEY, record)
         elif not foreign:
             raise WrongSecretError(self.directory, settings.fingerprint, signer.fingerprints)
         return settings, signer
@@ -335,15 +335,18 @@ class RawRecords:
             SignatureError, CorruptRecordError, UnsupportedFormatError, DecodeError: it cannot be
                 read; of what is not authentic nothing was decoded.
         """
-        record = raw.record
-        while True:
+
+        def load(record: bytes) -> Any:
             header = self._records.authenticate(raw.key, raw.located, record)
-            try:
-                return self._records.load(raw.key, header, record)
-            except SideFileMissingError as missing:
-                before, record = record, self._record_at(raw.located) or b""
-                if record in {before, b""}:
-                    raise file_gone(raw.key, missing) from missing
+            return self._records.load(raw.key, header, record)
+
+        try:
+            return load(raw.record)
+        except SideFileMissingError as missing:
+            found = read_current(self._session, raw.key, raw.located, load, raw.record)
+            if found is MISSING:
+                raise file_gone(raw.key, missing) from missing
+            return found
 
     def kind(self, raw: RawRecord) -> str:
         """Return the codec of a record by its name; "" where its header cannot be read."""

@@ -24,11 +24,18 @@ from objcache.records import Records
 from objcache.signing import STORE_ID_BYTES, Signer
 from objcache.store._counters import OTHERS_KEY, pack_count
 
-__all__ = ["SETTINGS_KEY", "Settings", "open_settings", "pack_settings", "parse_settings"]
+__all__ = [
+    "SETTINGS_KEY",
+    "SETTINGS_NAME",
+    "Settings",
+    "open_settings",
+    "pack_settings",
+    "parse_settings",
+]
 
 SETTINGS_KEY: Final = b"\x01settings"
 _STORE_FORMAT: Final = 1
-_NAME: Final = "the store's own settings"
+SETTINGS_NAME: Final = "the store's own settings"
 
 
 class Settings(NamedTuple):
@@ -58,7 +65,7 @@ def open_settings(
     signer = Signer(secrets, settings.store_id)
     if settings.fingerprint not in signer.fingerprints:
         raise WrongSecretError(session.directory, settings.fingerprint, signer.fingerprints)
-    Records(signer).authenticate(_NAME, SETTINGS_KEY, record)
+    Records(signer).authenticate(SETTINGS_NAME, SETTINGS_KEY, record)
     if settings.fingerprint != signer.fingerprints[0] and not readonly:
         settings = settings._replace(fingerprint=signer.fingerprints[0])
         session.put(SETTINGS_KEY, pack_settings(settings, signer))
@@ -108,9 +115,11 @@ def parse_settings(record: bytes, directory: str) -> Settings:
         store_id = bytes.fromhex(found["store_id"])
         settings = Settings(store_id, str(found["fingerprint"]), float(found["created"]))
     except (FormatError, DecodeError, KeyError, TypeError, ValueError) as error:
-        raise CorruptRecordError(f"{_NAME} ({directory})", str(error)) from error
+        raise CorruptRecordError(f"{SETTINGS_NAME} ({directory})", str(error)) from error
     if number > _STORE_FORMAT:
         raise UnsupportedFormatError("store format", number, _STORE_FORMAT)
     if len(store_id) != STORE_ID_BYTES:
-        raise CorruptRecordError(f"{_NAME} ({directory})", f"a store id of {len(store_id)} bytes")
+        raise CorruptRecordError(
+            f"{SETTINGS_NAME} ({directory})", f"a store id of {len(store_id)} bytes"
+        )
     return settings

@@ -37,6 +37,7 @@ from objcache.store.side import remove_between, remove_record
 __all__ = [
     "BESIDE",
     "DEADLINES",
+    "LASTING",
     "NUMBER",
     "PREFIX_BYTES",
     "QUEUE",
@@ -73,6 +74,9 @@ _INDEXES: Final = frozenset((QUEUE, STATE, DEADLINES, TAGS))
 
 BESIDE: Final = "objcache.cache"
 """What the names of all mappings beside caches begin with; the next one is `beside` of them."""
+
+LASTING: Final = (BESIDE, "lasting")
+"""The names of the mapping that stays when the caches of the file are cleared."""
 
 _LARGEST_NUMBER: Final = (1 << 32) - 1
 
