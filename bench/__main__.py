@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from bench._arguments import positive
 from bench._console import print_results
 from bench._page import page
 from bench._plot import write_plot
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     workload_names = [each.name for each in WORKLOADS]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{_QUICK_ROUNDS} rounds")
-    parser.add_argument("--rounds", type=_positive, metavar="N", help=f"default {_FULL_ROUNDS}")
+    parser.add_argument("--rounds", type=positive, metavar="N", help=f"default {_FULL_ROUNDS}")
     _add_names(parser, "--engines", ENGINE_NAMES)
     _add_names(parser, "--workloads", workload_names)
     parser.add_argument(
@@ -72,13 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
 
 
 def _add_names(parser: argparse.ArgumentParser, option: str, known: Sequence[str]) -> None:

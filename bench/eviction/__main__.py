@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
+from bench._arguments import positive
 from bench.eviction._contestants import POLICIES, RIVALS
 from bench.eviction._page import page
 from bench.eviction._run import Plan, run
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", type=_names(), default=[], metavar="A,B", help="these traces")
     parser.add_argument(
-        "--requests", type=_positive, metavar="N", help="of each trace (default: all)"
+        "--requests", type=positive, metavar="N", help="of each trace (default: all)"
     )
     parser.add_argument(
         "--sizes",
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     parser.add_argument(
         "--rival-requests",
-        type=_positive,
+        type=positive,
         default=_RIVAL_REQUESTS,
         metavar="N",
         help=f"of each trace, where rivals take part (default {_RIVAL_REQUESTS:,})",
@@ -96,13 +97,6 @@ def _parser() -> argparse.ArgumentParser:
         "--results", metavar="FILE", help="run nothing: take the results of an earlier run"
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
 
 
 def _shares(text: str) -> list[float]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from objcache.cache._cache import Cache as Cache
 from objcache.cache._entries import CacheEntry as CacheEntry
+from objcache.cache._writing import tags_of as tags_of
 
 if TYPE_CHECKING:
     from objcache.cache._check import CacheReport as CacheReport
@@ -24,6 +25,7 @@ __all__ = [
     "CacheReport",
     "CacheStats",
     "counts_of_caches",
+    "tags_of",
 ]
 
 _LATE = {

@@ -12,11 +12,11 @@ from typing import Any, Final, NamedTuple
 import click
 from rich.console import Console
 
-from objcache.cli._keys import json_key, names_text, printable, shown_key
-from objcache.cli._options import command_options, print_json
+from objcache.cli._keys import mapping_text, printable
+from objcache.cli._options import command_options, json_record_key, print_json, shown_record
 from objcache.cli._payloads import pickle_shape
 from objcache.cli._progress import counting
-from objcache.cli._report import console, show_table
+from objcache.cli._screen import console, show_table
 from objcache.codecs import ALWAYS_TRUSTED, NUMPY_TRUSTED, trust_names
 from objcache.errors import ObjcacheError
 from objcache.store import RawRecord, RawRecords
@@ -127,7 +127,7 @@ def _as_json(finding: Finding) -> dict[str, Any]:
     return {
         "names": raw.mapping.names,
         "is_cache": raw.mapping.is_cache,
-        "key": json_key(raw.key) if raw.is_key_known else None,
+        "key": json_record_key(raw),
         "at": raw.located.hex(),
         "kind": finding.kind,
         "message": finding.message,
@@ -167,8 +167,7 @@ def _most(counts: Counter[str]) -> Iterator[tuple[str, int]]:
 
 
 def _where(raw: RawRecord) -> str:
-    key = shown_key(raw.key) if raw.is_key_known else f"at {raw.located.hex()}"
-    mapping = raw.mapping
-    if mapping.is_cache:
-        return f"cache {names_text(mapping.names)}: {key}"
-    return f"{names_text(mapping.names)}: {key}" if mapping.names else key
+    key, mapping = shown_record(raw), raw.mapping
+    if not mapping.names and not mapping.is_cache:
+        return key
+    return f"{mapping_text(mapping.names, is_cache=mapping.is_cache)}: {key}"

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from objcache.cli._options import print_json, refused
 from objcache.cli._progress import counting
-from objcache.cli._report import console
+from objcache.cli._screen import console, counted
 from objcache.errors import ObjcacheError
 from objcache.store import CheckReport, Problem, Repaired, check_path, repair_store
 
@@ -85,8 +85,8 @@ def _show_check(output: Console, path: str, report: CheckReport, *, as_json: boo
         print_json({"path": path, "ok": report.ok, "entries": report.entries, "problems": problems})
     else:
         _show_problems(output, report.problems)
-        found = _count(len(report.problems), "problem") if report.problems else "all is well"
-        output.print(f"{path}: {_count(report.entries, 'entry', 'entries')} read, {found}")
+        found = counted(len(report.problems), "problem") if report.problems else "all is well"
+        output.print(f"{path}: {counted(report.entries, 'entry', 'entries')} read, {found}")
         if report.problems:
             output.print(_remedy(path))
     return _CLEAN if report.ok else _PROBLEMS
@@ -114,12 +114,12 @@ def _show_repair(output: Console, path: str, saved: Repaired, *, as_json: bool) 
         rows = [(one.where, one.source) for one in saved.recovered]
         _show_table(output, ("found elsewhere", "where"), rows)
         output.print("These may be older than what was lost, or had been deleted: look at them.\n")
-    output.print(f"{saved.target}: {_count(saved.entries, 'entry', 'entries')} saved")
+    output.print(f"{saved.target}: {counted(saved.entries, 'entry', 'entries')} saved")
     output.print(f"  {saved.present:,} as they were, {len(saved.recovered):,} found elsewhere")
     if saved.missing is None:
         output.print("  how many are lost is not known")
     else:
-        output.print(f"  {_count(saved.missing, 'entry is', 'entries are')} lost")
+        output.print(f"  {counted(saved.missing, 'entry is', 'entries are')} lost")
     return _CLEAN if saved.complete else _PROBLEMS
 
 
@@ -147,7 +147,3 @@ def _show_table(output: Console, names: tuple[str, str], rows: Sequence[tuple[st
 
 def _as_json(problem: Problem) -> dict[str, str]:
     return {"where": problem.where, "kind": problem.kind, "message": problem.message}
-
-
-def _count(number: int, one: str, several: str = "") -> str:
-    return f"{number:,} {one if number == 1 else several or one + 's'}"

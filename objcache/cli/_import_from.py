@@ -18,9 +18,11 @@ from typing import Any, Final
 import click
 
 import objcache
+from objcache.cache import tags_of
 from objcache.cli._foreign import Foreign, ForeignError, Found, Left, Why, name_of, one_line
 from objcache.cli._options import writable
 from objcache.cli._progress import progress
+from objcache.cli._screen import counted
 from objcache.clock import SYSTEM_CLOCK
 from objcache.errors import (
     BlobError,
@@ -41,7 +43,6 @@ _SHOWN: Final = 20
 _LISTED: Final = 1000
 _CALLS: Final = "joblib-calls"
 _WORDS: Final = ("importing", "read", "entries")
-_LONGEST_TAG_BYTES: Final = 200
 _BATCH: Final = 500
 _BATCH_S: Final = 1.0
 
@@ -181,7 +182,7 @@ def _check_pickles(found: Foreign, outcome: _Outcome, *, trust: bool) -> None:
     if found.total and found.pickles == found.total and not trust:
         outcome.refused = found.total
         raise ForeignError(
-            f"{outcome.source!r} has nothing but pickles ({_count(found.total)}), and a pickle can "
+            f"{outcome.source!r} has nothing but pickles ({_entries(found.total)}), and a pickle can "
             "run any code as you; if you know where they come from, say --trust-source; nothing "
             "was imported"
         )
@@ -340,10 +341,8 @@ def _tag(tag: Any, outcome: _Outcome) -> str | None:
     if not isinstance(tag, str):
         text = tag.decode(errors="surrogateescape") if isinstance(tag, bytes) else str(tag)
     try:
-        fits = 0 < len(text.encode()) <= _LONGEST_TAG_BYTES
-    except UnicodeEncodeError:
-        fits = False
-    if not fits:
+        tags_of(text)
+    except ValueError:
         outcome.tags_lost += 1
         return None
     outcome.tags_as_text += text is not tag
@@ -359,12 +358,12 @@ def _tell(outcome: _Outcome, wanted: dict[str, Any]) -> None:
     again = _again(outcome, wanted)
     if outcome.refused and outcome.error is None:
         _say(
-            f"{_count(outcome.refused)} not imported, as they are pickles, and a pickle can run any "
+            f"{_entries(outcome.refused)} not imported, as they are pickles, and a pickle can run any "
             f"code as you; if you know where they come from: {again}"
         )
     if outcome.interrupted:
         _say(
-            f"interrupted; {outcome.target} has {_count(outcome.entries)}, each of them whole; "
+            f"interrupted; {outcome.target} has {_entries(outcome.entries)}, each of them whole; "
             f"to go on: {again}"
         )
     if outcome.error is not None:
@@ -384,7 +383,7 @@ def _again(outcome: _Outcome, wanted: dict[str, Any]) -> str:
 
 
 def _tell_counts(outcome: _Outcome) -> None:
-    click.echo(f"{outcome.target}: {_count(outcome.imported)} imported from {outcome.source}")
+    click.echo(f"{outcome.target}: {_entries(outcome.imported)} imported from {outcome.source}")
     told: tuple[tuple[int, str], ...] = (
         (outcome.present, "there already, and left as they were"),
         (outcome.expired, "not imported: their deadline has come"),
@@ -407,5 +406,5 @@ def _say(message: str) -> None:
     print(f"objcache: {message}", file=sys.stderr)
 
 
-def _count(number: int) -> str:
-    return f"{number:,} {'entry' if number == 1 else 'entries'}"
+def _entries(number: int) -> str:
+    return counted(number, "entry", "entries")

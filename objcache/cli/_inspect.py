@@ -12,17 +12,18 @@ import click
 from rich.console import Console
 
 from objcache import header as header_module
-from objcache.cli._keys import json_key, moment_text, names_text, printable, shown_key, size_text
+from objcache.cli._keys import mapping_text, moment_text, printable, shown_key, size_text
 from objcache.cli._options import (
     Place,
     command_options,
+    json_record_key,
     key_options,
     missing,
     place_options,
     print_json,
 )
 from objcache.cli._payloads import pickle_shape
-from objcache.cli._report import console, show_table
+from objcache.cli._screen import console, show_table
 from objcache.clock import in_seconds
 from objcache.codecs import (
     ALWAYS_TRUSTED,
@@ -122,7 +123,7 @@ def _found(records: RawRecords, place: Place, key: Any, at: str | None) -> RawRe
 
 def _told(records: RawRecords, found: RawRecord) -> dict[str, Any]:
     told: dict[str, Any] = {
-        "key": json_key(found.key) if found.is_key_known else None,
+        "key": json_record_key(found),
         "names": found.mapping.names,
         "is_cache": found.mapping.is_cache,
         "at": found.located.hex(),
@@ -226,10 +227,9 @@ def _show(output: Console, records: RawRecords, found: RawRecord, told: dict[str
     if not records.own:
         output.print("this store is of another secret than yours\n", style="bold")
     mapping = found.mapping
-    where = f"cache {names_text(mapping.names)}" if mapping.is_cache else names_text(mapping.names)
     rows = [
         ("key", shown_key(found.key) if found.is_key_known else "not known"),
-        ("in", where if mapping.names or mapping.is_cache else "store"),
+        ("in", mapping_text(mapping.names, is_cache=mapping.is_cache)),
         ("lies at", found.located.hex()),
         ("signature", _TRUST[found.trust]),
         ("record", size_text(len(found.record))),
@@ -294,13 +294,10 @@ def _tree(shape: Shape, depth: int) -> Iterator[tuple[int, str]]:
 def _line(shape: Shape) -> str:
     kind = printable(shape.kind)
     text = _cut(shape.text)
-    if shape.kind in {"str", "bytes", "bytearray"}:
-        unit = "characters" if shape.kind == "str" else "bytes"
-        return (
-            f"{kind} {text!r}, {shape.size:,} {unit}"
-            if shape.kind == "str"
-            else (f"{kind} {text}, {shape.size:,} {unit}")
-        )
+    if shape.kind == "str":
+        return f"{kind} {text!r}, {shape.size:,} characters"
+    if shape.kind in {"bytes", "bytearray"}:
+        return f"{kind} {text}, {shape.size:,} bytes"
     if shape.size is not None:
         return f"{kind} of {shape.size:,}"
     return f"{kind} {text}".rstrip() if text != kind else kind

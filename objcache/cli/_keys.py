@@ -18,10 +18,12 @@ __all__ = [
     "as_json",
     "json_key",
     "key_from",
+    "mapping_text",
     "moment_text",
     "names_from",
     "names_text",
     "printable",
+    "ratio_text",
     "shown_key",
     "size_text",
     "span_text",
@@ -104,6 +106,18 @@ def names_text(names: tuple[str, ...]) -> str:
     text = "/".join(names) or "/"
     same = text.isprintable() and not text.startswith("(") and names_from(text) == names
     return text if same else _literal(names)
+
+
+def mapping_text(names: tuple[str, ...], *, is_cache: bool) -> str:
+    """Return which mapping of a store *names* are: `cache a/b`, `a/b`, or `store`."""
+    if is_cache:
+        return f"cache {names_text(names)}"
+    return names_text(names) if names else "store"
+
+
+def ratio_text(ratio: float | None) -> str:
+    """Return a hit ratio as people read it; nothing where nothing was asked."""
+    return "" if ratio is None else f"{ratio:.1%}"
 
 
 def printable(text: str) -> str:

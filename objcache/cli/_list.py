@@ -11,16 +11,18 @@ from typing import Any, Final
 
 import click
 
-from objcache.cli._keys import json_key, printable, shown_key, size_text, span_text
+from objcache.cli._keys import printable, size_text, span_text
 from objcache.cli._options import (
     Place,
     command_options,
+    json_record_key,
     key_options,
     place_options,
     print_json,
+    shown_record,
 )
 from objcache.cli._payloads import type_of
-from objcache.cli._report import console, show_table
+from objcache.cli._screen import console, show_table
 from objcache.clock import SYSTEM_CLOCK, in_seconds
 from objcache.protocols import MISSING
 from objcache.store import RawRecord, RawRecords
@@ -91,7 +93,7 @@ def _row(records: RawRecords, raw: RawRecord, now: float) -> Row:
     header = raw.header
     created = in_seconds(header and header.created_us)
     return {
-        "key": json_key(raw.key) if raw.is_key_known else None,
+        "key": json_record_key(raw),
         "type": type_of(records, raw),
         "codec": records.kind(raw),
         "size_bytes": raw.size_bytes,
@@ -101,7 +103,7 @@ def _row(records: RawRecords, raw: RawRecord, now: float) -> Row:
         "tags": list(header.tags) if header else [],
         "trust": raw.trust,
         "at": raw.located.hex(),
-        "shown": shown_key(raw.key) if raw.is_key_known else f"at {raw.located.hex()}",
+        "shown": shown_record(raw),
     }
 
 

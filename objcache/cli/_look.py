@@ -12,9 +12,17 @@ import click
 from rich.console import Console
 
 from objcache.cache import CacheCounts, counts_of_caches
-from objcache.cli._keys import moment_text, names_text, printable, size_text, span_text
+from objcache.cli._keys import (
+    mapping_text,
+    moment_text,
+    names_text,
+    printable,
+    ratio_text,
+    size_text,
+    span_text,
+)
 from objcache.cli._options import command_options, print_json, store_to_read
-from objcache.cli._report import console, show_table
+from objcache.cli._screen import console, show_table
 from objcache.clock import SYSTEM_CLOCK
 from objcache.engine import written_durability
 from objcache.engine.stats import engine_name
@@ -177,7 +185,7 @@ def _reader_text(known: StoreStats) -> str:
 
 
 def _show_mappings(output: Console, known: StoreStats, caches: Sequence[CacheCounts]) -> None:
-    rows = [(f"cache {names_text(cache.names)}", f"{cache.entries:,}") for cache in caches]
+    rows = [(mapping_text(cache.names, is_cache=True), f"{cache.entries:,}") for cache in caches]
     others = 0
     for names, count in _namespaces(known):
         if {MEMOIZE, BESIDE}.isdisjoint(names):
@@ -204,7 +212,7 @@ def _show_caches(output: Console, caches: Sequence[CacheCounts]) -> None:
         rows.append(
             (
                 *(names_text(cache.names), f"{cache.entries:,}", size_text(cache.size_bytes)),
-                *(*(f"{count:,}" for count in counts), _ratio(cache.hit_ratio)),
+                *(*(f"{count:,}" for count in counts), ratio_text(cache.hit_ratio)),
                 *(f"{cache.stored:,}", f"{cache.evicted:,}", f"{cache.expired:,}", oldest),
             )
         )
@@ -218,8 +226,12 @@ def _show_functions(output: Console, memoized: Sequence[FunctionStats]) -> None:
     columns = ("function", "in", "entries", "hits", "misses", "hit ratio", "saved", "size")
     rows = [
         (
-            *(printable(function.name), _where(function), f"{function.entries:,}"),
-            *(f"{function.hits:,}", f"{function.misses:,}", _ratio(function.hit_ratio)),
+            *(
+                printable(function.name),
+                mapping_text(function.names, is_cache=function.is_cache),
+                f"{function.entries:,}",
+            ),
+            *(f"{function.hits:,}", f"{function.misses:,}", ratio_text(function.hit_ratio)),
             *(span_text(function.saved_s), size_text(function.size_bytes)),
             f"{function.versions:,}",
         )
@@ -227,13 +239,3 @@ def _show_functions(output: Console, memoized: Sequence[FunctionStats]) -> None:
     ]
     output.print()
     show_table(output, (*columns, "versions"), rows, right=2)
-
-
-def _where(function: FunctionStats) -> str:
-    if function.is_cache:
-        return f"cache {names_text(function.names)}"
-    return names_text(function.names) if function.names else "store"
-
-
-def _ratio(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.1%}"

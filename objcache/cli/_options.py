@@ -14,10 +14,17 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from objcache.cli._keys import key_from, names_from, names_text, printable
+from objcache.cli._keys import (
+    json_key,
+    key_from,
+    names_from,
+    names_text,
+    printable,
+    shown_key,
+)
 from objcache.engine import DEFAULT_DURABILITY, DURABILITIES, FILE_NAME, written_durability
 from objcache.errors import CorruptStoreError, ObjcacheError, StoreNotFoundError
-from objcache.store import Mapped, RawRecords, Store, refuse_damaged
+from objcache.store import Mapped, RawRecord, RawRecords, Store, refuse_damaged
 from objcache.store.dated import MEMOIZE
 from objcache.store.generations import BESIDE
 
@@ -26,11 +33,13 @@ __all__ = [
     "REFUSED",
     "Place",
     "command_options",
+    "json_record_key",
     "key_options",
     "missing",
     "place_options",
     "print_json",
     "refused",
+    "shown_record",
     "store_to_read",
     "writable",
     "write_options",
@@ -221,6 +230,16 @@ def missing(path: str, place: Place, shown: str, *, as_json: bool) -> int:
     else:
         print(f"objcache: {message}", file=sys.stderr)
     return NOT_FOUND
+
+
+def json_record_key(raw: RawRecord) -> Any:
+    """Return the key of a record for JSON; None where it cannot be told."""
+    return json_key(raw.key) if raw.is_key_known else None
+
+
+def shown_record(raw: RawRecord) -> str:
+    """Return the key of a record as it is typed, else where it lies."""
+    return shown_key(raw.key) if raw.is_key_known else f"at {raw.located.hex()}"
 
 
 def print_json(found: Mapping[str, Any]) -> None:

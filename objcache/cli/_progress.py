@@ -14,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -39,12 +40,10 @@ def progress(
     A bar is drawn if both outputs are terminals, and is gone at the end; otherwise there is a
     line on stderr for each tenth of the way.
     """
-    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+    if not _is_terminal():
         yield _Lines(total, words).advance
         return
-    columns = (TextColumn(words[0]), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    output = Console(stderr=True, no_color=no_color or None)
-    with Progress(*columns, console=output, transient=True) as bar:
+    with _bar(TextColumn(words[0]), BarColumn(), MofNCompleteColumn(), no_color=no_color) as bar:
         task = bar.add_task("", total=total)
         yield lambda: bar.advance(task)
 
@@ -52,12 +51,10 @@ def progress(
 @contextmanager
 def counting(what: str, *, no_color: bool) -> Iterator[Callable[[int, int], None] | None]:
     """Give a function that is told how much was done, of how much; None off a terminal."""
-    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+    if not _is_terminal():
         yield None
         return
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    drawn = Console(stderr=True, no_color=no_color or None)
-    with Progress(*columns, console=drawn, transient=True) as bar:
+    with _bar(TextColumn(what), BarColumn(), MofNCompleteColumn(), no_color=no_color) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -65,14 +62,22 @@ def counting(what: str, *, no_color: bool) -> Iterator[Callable[[int, int], None
 @contextmanager
 def working(what: str, *, no_color: bool) -> Iterator[None]:
     """Show on a terminal, until the block is left, that something is being done, and how long."""
-    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+    if not _is_terminal():
         yield
         return
-    columns = (SpinnerColumn(), TextColumn(what), TimeElapsedColumn())
-    drawn = Console(stderr=True, no_color=no_color or None)
-    with Progress(*columns, console=drawn, transient=True) as bar:
+    with _bar(SpinnerColumn(), TextColumn(what), no_color=no_color) as bar:
         bar.add_task("", total=None)
         yield
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty() and sys.stderr.isatty()
+
+
+def _bar(*columns: ProgressColumn, no_color: bool) -> Progress:
+    """Return what draws *columns* and the time on stderr, and is gone at the end."""
+    output = Console(stderr=True, no_color=no_color or None)
+    return Progress(*columns, TimeElapsedColumn(), console=output, transient=True)
 
 
 class _Lines:

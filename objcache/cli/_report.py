@@ -5,7 +5,6 @@ Knows: the terminal. Must not know: how anything was computed or stored.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from objcache.cli._screen import counted
 from objcache.cli._survey import Survey
 
-__all__ = ["FirstRun", "Report", "Run", "console", "show_report", "show_table"]
+__all__ = ["FirstRun", "Report", "Run", "show_report"]
 
 _BAR_WIDTH: Final = 20
-_WIDTH_OF_FILES: Final = 160
 _SHOWN_NAMES: Final = 5
 _SHOWN_COPIES: Final = 3
 
@@ -78,40 +77,6 @@ class Report(NamedTuple):
     store_bytes: int
 
 
-def console(*, no_color: bool) -> Console:
-    """Return the console of stdout: no control codes and no narrow lines if it is a file."""
-    terminal = sys.stdout.isatty()
-    return Console(
-        force_terminal=terminal,
-        # None looks at NO_COLOR, False would not.
-        no_color=no_color or None,
-        width=None if terminal else _WIDTH_OF_FILES,
-        highlight=False,
-        markup=False,  # a path may well contain [brackets]
-        emoji=False,
-        soft_wrap=True,
-    )
-
-
-def show_table(
-    output: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: int = 99
-) -> None:
-    """Print a table: *columns* are its headings, none of them for none.
-
-    Args:
-        output: where.
-        columns: their names.
-        rows: as many texts each.
-        right: from this column on they are numbers.
-    """
-    table = Table(box=None, pad_edge=False, show_header=bool(columns))
-    for number, name in enumerate(columns or [""] * len(rows[0])):
-        table.add_column(name, justify="right" if number >= right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    output.print(table)
-
-
 def show_report(output: Console, report: Report) -> None:
     """Print *report*: first what was found, then what it has cost."""
     _show_size(output, report)
@@ -125,17 +90,17 @@ def _show_size(output: Console, report: Report) -> None:
     found = report.survey
     output.print(report.root, style="bold")
     sizes = (
-        _count(report.files, "file"),
-        _count(found.lines, "line"),
-        _count(found.functions, "function"),
-        _count(found.classes, "class", "classes"),
+        counted(report.files, "file"),
+        counted(found.lines, "line"),
+        counted(found.functions, "function"),
+        counted(found.classes, "class", "classes"),
     )
     output.print(", ".join(sizes))
     if report.skipped:
         kinds = Counter(reason.partition(":")[0] for _, reason in report.skipped)
         reasons = ", ".join(f"{kind} {count:,}" for kind, count in sorted(kinds.items()))
         name, reason = report.skipped[0]
-        output.print(f"{_count(len(report.skipped), 'file')} skipped: {reasons}")
+        output.print(f"{counted(len(report.skipped), 'file')} skipped: {reasons}")
         output.print(f"  e.g. {name}: {reason}")
 
 
@@ -163,17 +128,17 @@ def _show_imports(output: Console, found: Survey) -> None:
     output.print()
     if found.cycles:
         output.print(
-            f"{_count(len(found.cycles), 'import cycle')} when modules are loaded, "
+            f"{counted(len(found.cycles), 'import cycle')} when modules are loaded, "
             f"the largest of {len(found.cycles[0])}: {_names(found.cycles[0])}"
         )
     else:
         output.print("no import cycles when modules are loaded")
     if found.late_imports:
         output.print(
-            f"{_count(found.late_imports, 'import')} made later, "
+            f"{counted(found.late_imports, 'import')} made later, "
             f"{found.late_imports_needed:,} of them would close a cycle"
         )
-    output.print(f"longest chain of imports: {_count(len(found.chain), 'module')}")
+    output.print(f"longest chain of imports: {counted(len(found.chain), 'module')}")
     output.print(f"  {' > '.join(found.chain)}")
 
 
@@ -182,11 +147,11 @@ def _show_copies(output: Console, found: Survey) -> None:
         return
     spare = sum(copies.spare_lines for copies in found.copies)
     output.print(
-        f"\n{_count(len(found.copies), 'function')} found again elsewhere, at most variables "
-        f"named differently: {_count(spare, 'line')} to spare, e.g."
+        f"\n{counted(len(found.copies), 'function')} found again elsewhere, at most variables "
+        f"named differently: {counted(spare, 'line')} to spare, e.g."
     )
     for copies in found.copies[:_SHOWN_COPIES]:
-        output.print(f"  {_count(copies.spare_lines, 'line')}: {_names(copies.functions)}")
+        output.print(f"  {counted(copies.spare_lines, 'line')}: {_names(copies.functions)}")
 
 
 def _show_cost(output: Console, report: Report) -> None:
@@ -251,7 +216,3 @@ def _bars(output: Console, rows: Sequence[tuple[str, float, str]]) -> None:
 def _names(names: Sequence[str]) -> str:
     more = len(names) - _SHOWN_NAMES
     return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def _count(number: int, one: str, several: str = "") -> str:
-    return f"{number:,} {one if number == 1 else several or one + 's'}"

@@ -17,12 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from objcache.cache import CacheCounts, counts_of_caches
-from objcache.cli._keys import names_text, printable, size_text, span_text
+from objcache.cli._keys import names_text, printable, ratio_text, size_text, span_text
 from objcache.cli._options import command_options, print_json, store_to_read
-from objcache.cli._report import console
+from objcache.cli._screen import console
 from objcache.clock import SYSTEM_CLOCK
 from objcache.memo.functions import FunctionStats, functions_of
 from objcache.store import StoreStats
+from objcache.tallies import ratio_of
 
 __all__ = ["watch"]
 
@@ -60,8 +61,7 @@ class _Change(NamedTuple):
     @property
     def ratio(self) -> float | None:
         """The part of what was asked that was there; None where nothing was."""
-        asked = self.hits + self.misses
-        return self.hits / asked if asked else None
+        return ratio_of(self.hits, self.misses)
 
 
 @click.command()
@@ -193,10 +193,9 @@ def _table(title: str, changes: Sequence[_Change], seconds: float) -> Table:
         table.add_column(name, justify="right")
     for change in changes:
         rate = (change.hits + change.misses) / seconds if seconds else 0.0
-        ratio = "" if change.ratio is None else f"{change.ratio:.1%}"
         table.add_row(
             *(printable(change.name), f"{rate:,.1f}", f"{change.hits:,}", f"{change.misses:,}"),
-            *(ratio, span_text(change.saved_s) if change.saved_s else ""),
+            *(ratio_text(change.ratio), span_text(change.saved_s) if change.saved_s else ""),
             size_text(change.size_bytes),
         )
     return table

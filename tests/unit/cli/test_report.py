@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from objcache.cli._analysis import analyse_source
-from objcache.cli._report import FirstRun, Report, Run, console, show_report
+from objcache.cli._report import FirstRun, Report, Run, show_report
+from objcache.cli._screen import console
 from objcache.cli._survey import survey
 
 COMPUTED = Run(8.0, 4, 6.0, 0, 0.0, survey_read=False)
