@@ -18,6 +18,7 @@ import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
+from weakref import WeakValueDictionary
 
 from blake3 import blake3
 
@@ -98,12 +99,13 @@ class Tallies:
         parent, and so do its tallies: the child makes its own.
     """
 
+    _descriptor = -1
+
     def __init__(self, directory: str, *, mode: int = 0o600, shared: bool = True) -> None:
         self._directory = directory or None
         self._mode = mode
         self._own: dict[bytes, Tally] = {}
         self._adding = threading.Lock()
-        self._descriptor = -1
         self._path = ""
         self._slots = (self._opened() if shared else None) or memoryview(bytearray(_FILE_BYTES))
         for number in range(_used(self._slots)):
@@ -134,6 +136,9 @@ class Tallies:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
 
     def _new_tally(self, name: bytes) -> Tally:
         used = _used(self._slots)
@@ -261,7 +266,8 @@ def _counts_in(path: str, name: bytes) -> tuple[int, ...]:
 
 # -- one for each directory ------------------------------------------------------------------
 
-_tallies: dict[str, Tallies] = {}
+# Those that somebody counts with: a process may open many directories, one after the other.
+_tallies: WeakValueDictionary[str, Tallies] = WeakValueDictionary()
 # Held during fork(), so that the child knows all files that it has inherited.
 _tallies_lock = threading.RLock()
 
@@ -273,6 +279,7 @@ def tallies_of(directory: str | None, *, mode: int = 0o600) -> Tallies:
         directory: None for counts of the caller only: each call returns others.
         mode: of new files.
 
+    Who counts keeps what is returned: with its last user the file goes to another process.
     After a fork the child gets another one: ask again.
     """
     if directory is None:
@@ -292,7 +299,9 @@ def tallies_beside(directory: str, *, mode: int, readonly: bool) -> Tallies:
         directory: of the store.
         mode: of new files.
         readonly: the caller may not write there: what it adds is known to what is returned
-            only, which is to be kept.
+            only.
+
+    Who counts keeps what is returned.
     """
     place = os.path.join(directory, _DIRECTORY)
     return Tallies(place, shared=False) if readonly else tallies_of(place, mode=mode)
@@ -309,7 +318,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     global _tallies_lock  # noqa: PLW0603  # the parent's may have waiters that are not here
     _tallies_lock = threading.RLock()
-    for tallies in _tallies.values():
+    for tallies in list(_tallies.values()):
         tallies.close()  # the lock stays with the parent, who has the file open
     _tallies.clear()
 

@@ -50,6 +50,20 @@ def file_of(slots):
     return content.ljust(FILE_BYTES, b"\0")
 
 
+def test_what_nobody_counts_with_is_let_go(place):
+    """With its last user the file goes to whoever counts next, and no descriptor stays open."""
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        tallies_of(str(place)).tally(NAME)[0] += 1
+    here = tallies_of(str(place))
+
+    assert (3, 0, 0) == here.totals(NAME)
+    assert 1 == len(files(place))
+    assert here is tallies_of(str(place))
+    del here
+    assert len(before) == len(os.listdir("/proc/self/fd"))
+
+
 # -- adding and summing ----------------------------------------------------------------------
 
 
@@ -467,9 +481,11 @@ def test_forks_while_a_thread_opens_its_file(tmp_path):
         name = b"name of 16 bytes"
         sys.setswitchinterval(1e-5)
         places = [os.path.join(path, str(number)) for number in range(150)]
+        opened = []
         def open_all():
             for place in places:
-                tallies_of(place).tally(name)[0] += 1
+                opened.append(tallies_of(place))
+                opened[-1].tally(name)[0] += 1
         thread = threading.Thread(target=open_all)
         thread.start()
         reading, writing = os.pipe()
@@ -482,8 +498,8 @@ def test_forks_while_a_thread_opens_its_file(tmp_path):
                 os._exit(0)
             children.append(pid)
         thread.join()
-        for place in places:
-            tallies_of(place).close()
+        for place, tallies in zip(places, opened, strict=True):
+            tallies.close()
             assert Tallies(place).totals(name) == (1, 0, 0)
             assert len(os.listdir(place)) == 1, place
         os.close(writing)
