@@ -21,7 +21,7 @@ from objcache.cache._place import CachePlace
 from objcache.cache._policy import POLICIES, Policy, Reading
 from objcache.cache._reads import READS
 from objcache.cache._rules import Kept, Rules, Sibling
-from objcache.cache._shared import Hints, epoch_of, hints_of
+from objcache.cache._shared import SHARED_DIRECTORY, Hints, epoch_of, hints_name, hints_of
 from objcache.cache._sweeping import Sweeper, checked_interval
 from objcache.errors import StoreClosedError, StoreConflictError, WrongSecretError
 from objcache.protocols import MISSING, Missing
@@ -38,7 +38,6 @@ __all__ = ["Cache"]
 K = TypeVar("K")
 V = TypeVar("V")
 
-_DIRECTORY: Final = "caches"
 # In a file with a bound, what is larger than some pages finds no free ones in a row.
 _ASIDE_BYTES: Final = 1 << 14
 # To remove an entry takes some pages first, and a small file has few.
@@ -152,7 +151,7 @@ class Cache(CacheGroups[K, V]):
         policy = POLICIES[settings["policy"]]
         self._read = READS[policy.reading]
         self._flags_reads = policy.reading is Reading.FLAG
-        place = os.path.join(store.directory, _DIRECTORY)
+        place = os.path.join(store.directory, SHARED_DIRECTORY)
         self._hints = _hints(place, name, policy, limits, store.file_mode)
         epoch = self._epoch = epoch_of(place, name.hex(), store.file_mode, writable=writable)
         # A reader that may not write believes what it has seen itself.
@@ -383,7 +382,7 @@ _SHOWN: Final = ("size_limit", "max_entries", "expire", "policy")
 
 def _hints(place: str, name: bytes, policy: Policy, limits: Limits, mode: int) -> Hints:
     slots = slots_for(limits)
-    return hints_of(place, f"{name.hex()}-{policy.name}-{slots}", policy.mark_type, slots, mode)
+    return hints_of(place, hints_name(name, policy.name, slots), policy.mark_type, slots, mode)
 
 
 def _trusted(

@@ -12,14 +12,29 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-__all__ = ["Epoch", "Hints", "epoch_of", "hints_of"]
+__all__ = [
+    "SHARED_DIRECTORY",
+    "Epoch",
+    "Hints",
+    "copied_hints",
+    "epoch_of",
+    "hints_name",
+    "hints_of",
+]
+
+SHARED_DIRECTORY: Final = "caches"
+"""Where the files are, below the directory of the store."""
+
 
 _MAGIC: Final = b"occache1"
 _EPOCH_BYTES: Final = 4096
 _OPEN_FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _GHOST_BYTES: Final = 4
+_SUFFIX: Final = ".hints"
+_MARK_BYTES: Final = {"B": 1, "I": 4}
 
 Epoch = memoryview
 """Four numbers: a magic one, the epoch, one that is not used, and the latest time seen."""
@@ -53,6 +68,11 @@ def epoch_of(directory: str, name: str, mode: int, *, writable: bool) -> Epoch:
     return mapped.cast("Q")
 
 
+def hints_name(name: bytes, policy: str, slots: int) -> str:
+    """Return what the file of a cache's hints is called, for `hints_of`."""
+    return f"{name.hex()}-{policy}-{slots}"
+
+
 def hints_of(
     directory: str, name: str, typecode: Literal["B", "I"], slots: int, mode: int
 ) -> Hints:
@@ -65,13 +85,54 @@ def hints_of(
         slots: how many marks, a power of two.
         mode: of new files.
     """
-    mark_bytes = slots * memoryview(bytearray(4)).cast(typecode).itemsize
-    ghosts = max(slots // 8, 1)
-    size = mark_bytes + ghosts * _GHOST_BYTES
-    mapped = _mapped(os.path.join(directory, f"{name}.hints"), size, mode, writable=True)
+    size = _hints_bytes(typecode, slots)
+    mapped = _mapped(os.path.join(directory, name + _SUFFIX), size, mode, writable=True)
     if mapped is None:
         mapped = memoryview(bytearray(size))
-    return Hints(mapped[:mark_bytes].cast(typecode), slots - 1, mapped[mark_bytes:size].cast("I"))
+    return _hints(mapped, typecode, slots)
+
+
+def copied_hints(
+    directory: str, name: bytes, typecodes: Mapping[str, Literal["B", "I"]]
+) -> tuple[str, Hints] | None:
+    """Return the policy that was used last with a cache, and a copy of its hints; None for none.
+
+    Args:
+        directory: where the files are.
+        name: of the cache, as for `hints_name`.
+        typecodes: of a mark, by the name of the policy.
+
+    Cost: reads one file, of some megabytes at most.
+    """
+    newest: tuple[float, str, str, int] | None = None
+    try:
+        for file in os.scandir(directory):
+            head, _, rest = file.name.removesuffix(_SUFFIX).partition("-")
+            policy, _, slots = rest.partition("-")
+            if head == name.hex() and policy in typecodes and slots.isdecimal():
+                # A write to the mapping changes the time of the file.
+                found = (file.stat().st_mtime, file.path, policy, int(slots))
+                newest = found if newest is None else max(newest, found)
+        if newest is None:
+            return None
+        _, path, policy, slot_count = newest
+        with open(os.open(path, os.O_RDONLY | _OPEN_FLAGS), "rb") as opened:
+            size = _hints_bytes(typecodes[policy], slot_count)
+            content = bytearray(opened.read(size))
+    except OSError:
+        return None
+    if len(content) != size or not size or slot_count & (slot_count - 1):
+        return None
+    return policy, _hints(memoryview(content), typecodes[policy], slot_count)
+
+
+def _hints_bytes(typecode: str, slots: int) -> int:
+    return slots * _MARK_BYTES[typecode] + max(slots // 8, 1) * _GHOST_BYTES
+
+
+def _hints(content: memoryview, typecode: Literal["B", "I"], slots: int) -> Hints:
+    mark_bytes = slots * _MARK_BYTES[typecode]
+    return Hints(content[:mark_bytes].cast(typecode), slots - 1, content[mark_bytes:].cast("I"))
 
 
 def _mapped(path: str, size: int, mode: int, *, writable: bool) -> memoryview | None:

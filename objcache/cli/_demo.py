@@ -15,8 +15,8 @@ import click
 
 import objcache
 from objcache.cli._analysis import FileAnalysis, analyse_source
+from objcache.cli._demo_report import FirstRun, Report, Run, show_report
 from objcache.cli._progress import progress
-from objcache.cli._report import FirstRun, Report, Run, show_report
 from objcache.cli._screen import console
 from objcache.cli._sources import SourceFile, SourcesError, SourceTree, find_sources, read_source
 from objcache.cli._survey import fingerprints, survey

@@ -32,7 +32,7 @@ from objcache.store import RawRecords, Store, StoreStats
 from objcache.store.dated import MEMOIZE
 from objcache.store.generations import BESIDE
 
-__all__ = ["functions", "info", "stats"]
+__all__ = ["counts_as_json", "functions", "info", "stats"]
 
 
 @click.command()
@@ -89,17 +89,7 @@ def stats(*, path: str, as_json: bool, no_color: bool) -> None:
     with store_to_read(path) as store:
         known, caches, memoized = store.stats(), counts_of_caches(store), functions_of(store)
     if as_json:
-        found = {
-            "path": known.path,
-            **_sizes(known),
-            "last_transaction_id": known.last_transaction_id,
-            "durable_up_to": known.durable_up_to,
-            "readers": [reader._asdict() for reader in known.readers],
-            "namespaces": [_namespace(names, count) for names, count in _namespaces(known)],
-            "caches": [{**cache._asdict(), "hit_ratio": cache.hit_ratio} for cache in caches],
-            "functions": [_function(function) for function in memoized],
-        }
-        print_json(found)
+        print_json(counts_as_json(known, caches, memoized))
         return
     output = console(no_color=no_color)
     output.print(f"{printable(known.path)}", style="bold")
@@ -139,6 +129,22 @@ def functions(*, path: str, as_json: bool, no_color: bool) -> None:
 
 
 # -- as JSON ---------------------------------------------------------------------------------
+
+
+def counts_as_json(
+    known: StoreStats, caches: Sequence[CacheCounts], memoized: Sequence[FunctionStats]
+) -> dict[str, Any]:
+    """Return what is known of a store, its caches and its memoized functions, for JSON."""
+    return {
+        "path": known.path,
+        **_sizes(known),
+        "last_transaction_id": known.last_transaction_id,
+        "durable_up_to": known.durable_up_to,
+        "readers": [reader._asdict() for reader in known.readers],
+        "namespaces": [_namespace(names, count) for names, count in _namespaces(known)],
+        "caches": [{**cache._asdict(), "hit_ratio": cache.hit_ratio} for cache in caches],
+        "functions": [_function(function) for function in memoized],
+    }
 
 
 def _sizes(known: StoreStats) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from objcache.cli._inspect import inspect
 from objcache.cli._list import ls
 from objcache.cli._look import functions, info, stats
 from objcache.cli._options import refused
+from objcache.cli._report import report
 from objcache.cli._secrets import rekey, trust
 from objcache.cli._upkeep import compact, copy
 from objcache.cli._watch import watch
@@ -39,7 +40,7 @@ def cli(context: click.Context) -> None:
 
 for command in (
     *(audit, check, compact, copy, demo, functions, get, info, inspect, ls, rekey, rm, set_),
-    *(import_from, stats, trust, watch),
+    *(import_from, report, stats, trust, watch),
 ):
     cli.add_command(command)
 

@@ -5,6 +5,7 @@ need be importable here.
 """
 
 # Annotations are not postponed: NamedTuple would compile each (bench/workloads/import_time.py).
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from objcache.clock import MICROSECONDS
@@ -19,7 +20,7 @@ from objcache.tallies import (
     tallies_beside,
 )
 
-__all__ = ["FunctionStats", "functions_of"]
+__all__ = ["FunctionStats", "ResultSize", "functions_of", "results_of"]
 
 
 class FunctionStats(NamedTuple):
@@ -53,6 +54,20 @@ class FunctionStats(NamedTuple):
         return ratio_of(self.hits, self.misses)
 
 
+class ResultSize(NamedTuple):
+    """What a store knows of one result of a memoized function.
+
+    Attributes:
+        created: when it was stored, seconds since the epoch.
+        size_bytes: of its record; of a generator with its items.
+        deadline: when it is over, seconds since the epoch; None is never.
+    """
+
+    created: float
+    size_bytes: int
+    deadline: float | None
+
+
 def functions_of(store: Store[Any, Any]) -> list[FunctionStats]:
     """Return what is known of every memoized function of *store*, sorted by where and by name.
 
@@ -61,6 +76,29 @@ def functions_of(store: Store[Any, Any]) -> list[FunctionStats]:
     Cost: reads the rows of versions; of functions on a cache those of all results.
     """
     tallies = tallies_beside(store.directory, mode=store.file_mode, readonly=store.readonly)
+    described = []
+    for names, cache_names in _mappings(store):
+        if cache_names is None:
+            described.append(_of_store(store, tallies, names))
+        else:
+            described.append(_of_cache(store, tallies, names, cache_names))
+    return sorted(described)
+
+
+def results_of(store: Store[Any, Any]) -> Iterator[ResultSize]:
+    """Yield what is known of every result of every memoized function of *store*.
+
+    Cost: reads the rows of all results, no result. Concurrency: as iterating over a store.
+    """
+    for names, _ in _mappings(store):
+        for row in _namespace(store, names).namespace("entries").using("json").values():
+            yield ResultSize(row["created"], row["size_bytes"], row["deadline"])
+
+
+def _mappings(
+    store: Store[Any, Any],
+) -> Iterator[tuple[tuple[str, ...], tuple[str, ...] | None]]:
+    """Yield the names of each function's mapping, and those of its cache, None on no cache."""
     present = store._session.read(caches_of)  # noqa: SLF001  # no cache is opened for it
     caches = {str(cache.number): cache.names for cache in present}
     found = set()
@@ -68,14 +106,11 @@ def functions_of(store: Store[Any, Any]) -> list[FunctionStats]:
         places = [place for place, name in enumerate(names[:-1]) if name == MEMOIZE]
         if places:
             found.add(names[: places[-1] + 2])
-    described = []
-    for names in found:
-        is_cache = names[0] == BESIDE
-        if is_cache and names[1] in caches:
-            described.append(_of_cache(store, tallies, names, caches[names[1]]))
-        elif not is_cache:
-            described.append(_of_store(store, tallies, names))
-    return sorted(described)
+    for names in sorted(found):
+        if names[0] != BESIDE:
+            yield names, None
+        elif names[1] in caches:
+            yield names, caches[names[1]]
 
 
 def _of_store(store: Store[Any, Any], tallies: Tallies, names: tuple[str, ...]) -> FunctionStats:

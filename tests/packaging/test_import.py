@@ -98,7 +98,7 @@ def wheel(tmp_path_factory):
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel):
-    """Every module, the type marker and the licence are in the wheel; tests and bench are not."""
+    """Every module, the type marker, the page of reports and the licence are in it; tests are not."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         metadata = next(name for name in names if name.endswith("METADATA"))
@@ -106,7 +106,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
         entry_points = archive.read(metadata.replace("METADATA", "entry_points.txt")).decode()
     modules = {str(file.relative_to(ROOT)) for file in (ROOT / "objcache").rglob("*.py")}
 
-    modules |= {"objcache/py.typed"}
+    modules |= {"objcache/py.typed", "objcache/cli/report.html"}
     assert modules == {name for name in names if ".dist-info/" not in name}
     assert any(name.endswith("LICENSE") for name in names)
     assert "[console_scripts]" in entry_points

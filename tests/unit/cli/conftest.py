@@ -9,6 +9,7 @@ import pytest
 from objcache import Cache, ManualClock, Store
 
 BORN = 1_700_000_000.0
+HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script><b>bold</b>"
 
 
 def double(x):
@@ -44,3 +45,26 @@ def shop(path):
         memoized = cache.memoize(double)
         memoized(1), memoized(1)
     return path
+
+
+def repeated(x):
+    """A function with a hostile name."""
+    return "y" * x
+
+
+repeated.__qualname__ = "<b>repeated</b>"
+
+
+@pytest.fixture
+def market(shop):
+    """The shop, with what a report has to be careful about."""
+    with Store(shop) as store:
+        store[HOSTILE] = 1
+        store.namespace(HOSTILE)["k"] = 1
+        store.update({f"https://a.org/{number}/x": number for number in range(50)})
+        memoized = store.memoize(repeated)
+        for number in (1, 2, 3, 1, 2, 1):
+            memoized(number)
+    with Cache(shop, clock=ManualClock(BORN)) as cache:
+        cache.set(HOSTILE, 1, tag=HOSTILE)
+    return shop

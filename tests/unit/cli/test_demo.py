@@ -13,7 +13,7 @@ import pytest
 from objcache import ManualClock, Store
 from objcache.cli import _analysis, _demo
 from objcache.cli._analysis import analyse_source
-from objcache.cli._report import FirstRun
+from objcache.cli._demo_report import FirstRun
 from objcache.cli._sources import find_sources, read_source
 from tests.unit.cli.processes import objcache
 from tests.unit.cli.terminals import on_terminal

@@ -33,6 +33,7 @@ def commands(path, tmp_path):
         *(("info", path), ("ls", path), ("get", path, "greeting"), ("stats", path)),
         *(("functions", path), ("inspect", path, "greeting"), ("audit", path)),
         ("watch", path, "--count", 1, "--interval", 0.1),
+        ("report", path, "-o", tmp_path / "page.html"),
     ]
     writing = [("set", path, "new", "1"), ("rm", path, "greeting"), ("compact", path)]
     return reading, writing, [("copy", path, tmp_path / "copied")]
@@ -174,7 +175,7 @@ def test_reading_changes_nothing(shop, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["info", "ls", "get", "stats", "functions", "inspect", "audit", "watch"]
+    "command", ["info", "ls", "get", "stats", "functions", "inspect", "audit", "watch", "report"]
 )
 def test_refusals_as_json(tmp_path, command, capsys):
     """With --json a refusal is one object on stdout, of the same form for every command."""

@@ -1,153 +1,228 @@
-"""What the demo shows: every number with the label of what it is."""
+"""`objcache report`: the page shows what is there, in a browser, and needs nothing else."""
 
 from __future__ import annotations
 
-import io
+import json
+import os
+import subprocess
+import sys
 
 import pytest
-from rich.console import Console
 
-from objcache.cli._analysis import analyse_source
-from objcache.cli._report import FirstRun, Report, Run, show_report
-from objcache.cli._screen import console
-from objcache.cli._survey import survey
-
-COMPUTED = Run(8.0, 4, 6.0, 0, 0.0, survey_read=False)
-READ = Run(0.5, 0, 0.0, 4, 0.25, survey_read=True)
-MIXED = Run(1.0, 1, 0.5, 3, 0.03, survey_read=False)
-FIRST = FirstRun(1_000_000.0, 1, 4, 8.0, 6.0)
+from objcache.cli import main
+from objcache.cli._page import MARK
+from objcache.cli._portrait import KINDS, _Areas, _prefixes
+from objcache.memo.functions import FunctionStats
+from tests.unit.cli.conftest import BORN, HOSTILE
+from tests.unit.cli.processes import content, objcache, without_privileges
 
 
-def shown(run, first_run, *, width=160, encoding="utf-8", skipped=(), sources=None):
-    """The report as text."""
-    sources = sources or {"a": "import b\n", "b": "import a\ndef f(x):\n return x or 1\n"}
-    files = [analyse_source(name, source.encode()) for name, source in sources.items()]
-    report = Report(
-        root="/tree/[bold]",
-        files=len(files),
-        skipped=skipped,
-        survey=survey(files),
-        run=run,
-        first_run=first_run,
-        store_path="/store/[red]",
-        store_bytes=3 << 20,
+def numbers_of(capsys, path):
+    """Run `report --json`; return its object."""
+    assert 0 == main(["report", str(path), "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def sums(areas, depth):
+    """Sum entries and bytes of all areas at one depth, by their last names."""
+    return {
+        area["path"][-1]: (area["entries"], area["size_bytes"])
+        for area in areas
+        if len(area["path"]) == depth
+    }
+
+
+# -- the numbers -----------------------------------------------------------------------------
+
+
+def test_numbers_are_those_of_stats(market, capsys):
+    """What a report says of store, caches and functions is what `stats --json` says."""
+    found = numbers_of(capsys, market)
+    main(["stats", market, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    areas = sums(found["areas"], 1)
+    caches = sums([area for area in found["areas"] if area["path"][0] == "caches"], 2)
+
+    assert told == found["stats"]
+    assert areas["memoized functions"] == (
+        sum(one["entries"] for one in told["functions"]),
+        sum(one["size_bytes"] for one in told["functions"]),
     )
-    raw = io.BytesIO()
-    text = io.TextIOWrapper(raw, encoding=encoding, newline="")
-    show_report(Console(file=text, width=width, markup=False, emoji=False, soft_wrap=True), report)
-    text.flush()
-    return raw.getvalue().decode(encoding)
+    assert told["entries"] == sums(found["areas"], 2)["store"][0]
+    results = [one["entries"] for one in told["functions"] if one["is_cache"] and not one["names"]]
+    assert told["caches"][0]["entries"] == caches["cache /"][0] + sum(results)
+    assert (1, told["caches"][1]["size_bytes"]) == caches["cache sub"]
+    assert found["entries"] == sum(entries for entries, _ in areas.values())
 
 
-def test_first_run_promises_the_second():
-    """A run that computed everything compares itself to nothing."""
-    text = shown(COMPUTED, FIRST)
+def test_bars_add_up(market, capsys):
+    """Every entry is in one bin of sizes, and of ages and deadlines if its moment is known."""
+    found = numbers_of(capsys, market)
+    areas = sums(found["areas"], 1)
 
-    assert "0 of 4 answers came from disk, 4 were computed; the survey of all files was" in text
-    assert "this run: 8.000 s\nrun it again" in text
-    assert "computed ████████████████████ 1,500.000 ms (6.000 s for 4, this run)" in text
-    assert "first run" not in text
-    assert "3.0 MiB on disk in /store/[red]\n" in text
-
-
-def test_second_run_is_compared_to_the_first():
-    """A run that read everything tells the first run's numbers as the first run's."""
-    text = shown(READ, FIRST)
-
-    assert "4 of 4 answers came from disk, 0 were computed; the survey of all files came" in text
-    assert "this run: 0.500 s\nfirst run: 8.000 s, begun 1970-01-1" in text
-    assert "speed-up: 16.0 times" in text
-    assert "computed ████████████████████ 1,500.000 ms (6.000 s for 4, the first run)" in text
-    assert "from disk █ 62.500 ms (0.250 s for 4, this run)" in text
+    for kind in KINDS:
+        for unit, number in (("entries", 0), ("size_bytes", 1)):
+            assert areas[kind][number] == sum(found["sizes"][unit][kind])
+            known = 0 if kind == KINDS[2] else areas[kind][number]
+            assert known == sum(found["ages"][unit][kind]) == sum(found["deadlines"][unit][kind])
+    labels, counts = found["deadlines"]["labels"], found["deadlines"]["entries"]["caches"]
+    cached = {label: count for label, count in zip(labels, counts, strict=True) if count}
+    assert {"over": 1, "never": 4} == cached
 
 
-def test_mixed_run_compares_its_own_answers():
-    """Where some were computed and some read, both times are those of this run."""
-    text = shown(MIXED, FIRST)
+def test_what_goes_next(market, capsys):
+    """What is over goes first; each entry is named as it is typed, a result by its function."""
+    found = numbers_of(capsys, market)["next_evictions"]
+    first = found[0]["entries"]
 
-    assert "3 of 4 answers came from disk, 1 were computed" in text
-    assert "500.000 ms (0.500 s for 1, this run)" in text
-    assert "10.000 ms (0.030 s for 3, this run)" in text
-
-
-@pytest.mark.parametrize("first_run", [None, FIRST._replace(computed=9)])
-def test_other_runs_are_no_comparison(first_run):
-    """Nothing is compared to a first run that is unknown or was of other files."""
-    text = shown(READ, first_run)
-
-    assert "speed-up" not in text
-    assert "first run: " not in text
-
-
-def test_first_run_in_parts_is_told():
-    """A first run that was interrupted is said to be two runs."""
-    assert "first run: 8.000 s in 2 runs, begun" in shown(READ, FIRST._replace(runs=2))
-
-
-def test_findings_are_shown():
-    """Functions, imports, cycles and chains are there, numbers in the singular where it is one."""
-    text = shown(READ, None)
-
-    assert "/tree/[bold]\n2 files, 4 lines, 1 function, 0 classes\n" in text
-    assert "b.f                              2      0      2" in text
-    assert "1 import cycle when modules are loaded, the largest of 2: a, b\n" in text
-    assert "longest chain of imports: 1 module\n  a\n" in text
-    assert "skipped" not in text
-
-
-def test_skipped_files_are_counted_by_reason():
-    """What was skipped is counted by its kind, with an example."""
-    skipped = (("x.py", "SyntaxError: bad (line 1)"), ("y.py", "gone"), ("z.py", "SyntaxError: b"))
-    text = shown(READ, None, skipped=skipped)
-
-    assert "3 files skipped: SyntaxError 2, gone 1\n  e.g. x.py: SyntaxError: bad (line 1)" in text
-
-
-def test_copies_are_shown():
-    """Copied functions are listed with what they waste; long lists are cut, and say so."""
-    body = "(rows):\n" + "".join(f"    rows[{n}] = rows[{n + 1}] * {n}\n" for n in range(9))
-    text = shown(READ, None, sources={f"m{n}": f"def f{body}" for n in range(7)})
-
-    assert "1 function found again elsewhere" in text
-    assert "60 lines: m0.f, m1.f, m2.f, m3.f, m4.f and 2 more\n" in text
-
-
-def test_little_is_shown_of_little():
-    """A tree without functions and imports has no empty tables."""
-    text = shown(READ, None, sources={"a": ""})
-
-    assert "complex" not in text
-    assert "import" not in text
-
-
-def test_late_imports_are_shown():
-    """Imports made later are counted, with those that must be."""
-    sources = {"a": "import b\n", "b": "def f():\n import a\n"}
-
-    assert "1 import made later, 1 of them would close a cycle\n" in shown(
-        READ, None, sources=sources
+    assert [[], ["sub"]] == [cache["names"] for cache in found]
+    assert ("gate", "page") == (found[0]["policy"], first[0]["shown"])
+    assert (BORN, BORN + 60, ["shop", "new"]) == (
+        first[0]["created"],
+        first[0]["deadline"],
+        first[0]["tags"],
     )
+    assert {"old", "lasting", HOSTILE, "a result of tests.unit.cli.conftest.double"} == {
+        entry["shown"] for entry in first[1:]
+    }
 
 
-def test_output_that_knows_ascii_only():
-    """Bars are drawn with what the output can encode."""
-    text = shown(COMPUTED, None, encoding="ascii")
+@pytest.mark.parametrize(
+    ("key", "groups"),
+    [
+        ("plain", ("text",)),
+        ("user:7", ("user:",)),
+        ("a/b/c", ("a/", "b/")),
+        ("/api/users/7", ("/api/", "users/")),
+        ("https://a.org/x/y", ("https://a.org/", "x/")),
+        ("a\nb:c", ("a\\nb:",)),
+        (7, ("int",)),
+        (b"x", ("bytes",)),
+        ((), ("tuple",)),
+        ((1,), ("(…,)",)),
+        (("user", 7), ("(user, …)",)),
+        (("user", 7, "x", "y"), ("(user, …)", "(user, 7, …)")),
+        ("x" * 99 + ":y", ("x" * 59 + "…",)),
+    ],
+)
+def test_groups_of_keys(key, groups):
+    """A key belongs to those that begin alike: text up to separators, tuples by elements."""
+    assert groups == _prefixes(key)
 
-    assert "computed #################### 1,500.000 ms" in text
+
+def test_many_groups_are_few_areas():
+    """However many prefixes there are, memory and areas are bounded, and sums are right."""
+    areas = _Areas()
+    for number in range(5000):
+        areas.add("caches", "cache /", (f"{number}:",), number)
+    areas.add_function(FunctionStats("f", (), False, 2, 1, 0, 0, 0.0, 10))
+    found = areas.for_json()
+    below = [area for area in found if len(area["path"]) == 3 and area["path"][0] == "caches"]
+
+    assert (5000, sum(range(5000))) == sums(found, 2)["cache /"]
+    assert (5000, sum(range(5000))) == tuple(
+        sum(area[unit] for area in below) for unit in ("entries", "size_bytes")
+    )
+    assert 41 == len(below)
+    assert (2, 10) == sums(found, 3)["f"]
 
 
-def test_nothing_is_lost_in_a_narrow_terminal():
-    """Names are folded, not cut, where the terminal is narrow."""
-    name = "a_rather_long_name_of_a_function_that_does_not_fit"
-    text = shown(READ, None, width=60, sources={"m": f"def {name}(): pass\n"})
-
-    assert "…" not in text
-    assert name in "".join(line.split(" ")[0] for line in text.splitlines())
+# -- the file --------------------------------------------------------------------------------
 
 
-def test_console_of_a_file_is_plain():
-    """Without a terminal there are no control codes, and lines are not narrow."""
-    output = console(no_color=False)
+def test_page_is_written(market, tmp_path):
+    """The command writes one page, says how large it is, and changes nothing in the store."""
+    before = content(market)
+    target = tmp_path / "page.html"
+    done = objcache("report", market, "-o", target)
 
-    assert not output.is_terminal
-    assert 160 == output.width
+    assert (0, "") == (done.returncode, done.stderr)
+    assert f"{target}: a page of " in done.stdout
+    assert MARK in target.read_text()
+    assert before == content(market)
+    assert ["page.html"] == [name for name in os.listdir(tmp_path) if "page" in name]
+
+
+def test_page_on_stdout(shop):
+    """`-o -` writes the page to stdout, and nothing else."""
+    done = objcache("report", shop, "-o", "-")
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.startswith("<!DOCTYPE html>")
+    assert done.stdout.rstrip().endswith("</html>")
+
+
+def test_what_is_replaced(shop, tmp_path):
+    """An earlier report is replaced, another file with --force only."""
+    target = tmp_path / "page.html"
+    target.write_text("mine")
+    refused = objcache("report", shop, "-o", target)
+
+    assert (2, "") == (refused.returncode, refused.stdout)
+    assert "no earlier report; --force replaces it" in refused.stderr
+    assert "mine" == target.read_text()
+    assert 0 == objcache("report", shop, "-o", target, "--force").returncode
+    first = target.read_text()
+    assert 0 == objcache("report", shop, "-o", target).returncode
+    assert MARK in first
+    assert MARK in target.read_text()
+
+
+def test_bad_targets(shop, tmp_path):
+    """A page that cannot be written is one line that names it, and leaves nothing behind."""
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    before = content(shop)
+    for target, words in (
+        (tmp_path, "is no file"),
+        (pipe, "is no file"),
+        ("", "FILE is empty"),
+        (os.path.join(shop, "page.html"), "lies inside the store"),
+        (tmp_path / "missing" / "page.html", "No such file or directory"),
+        (locked / "page.html", "Permission denied"),
+    ):
+        done = objcache("report", shop, "-o", target, before=(without_privileges,))
+
+        assert (2, "") == (done.returncode, done.stdout), target
+        assert 1 == done.stderr.count("\n"), done.stderr
+        assert words in done.stderr
+        assert str(target) in done.stderr
+        assert ".part" not in done.stderr
+    assert [] == os.listdir(locked)
+    assert before == content(shop)
+    assert 2 == main(["report", shop, "--json", "-o", "x"])
+
+
+def test_without_the_extra(shop, tmp_path):
+    """Without plotly the command names the extra; --json needs none."""
+    (tmp_path / "plotly.py").write_text("raise ModuleNotFoundError('no', name='plotly')")
+    refused = objcache("report", shop, PYTHONPATH=str(tmp_path))
+    told = objcache("report", shop, "--json", PYTHONPATH=str(tmp_path))
+
+    assert (2, "") == (refused.returncode, refused.stdout)
+    assert "pip install 'objcache[report]'" in refused.stderr
+    assert 0 == told.returncode
+
+
+def test_interrupted(shop, tmp_path):
+    """Ctrl-C leaves the earlier page, and no part of another."""
+    target = tmp_path / "page.html"
+    assert 0 == objcache("report", shop, "-o", target).returncode
+    before = target.read_bytes()
+    code = (
+        "import os, signal\n"
+        "from objcache.cli import main, _page\n"
+        "begun = _page.page\n"
+        "def page(*given):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return begun(*given)\n"
+        "_page.page = page\n"
+        f"raise SystemExit(main(['report', {shop!r}, '-o', {str(target)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (130, "objcache: interrupted") == (done.returncode, done.stderr.strip())
+    assert before == target.read_bytes()
+    assert not list(tmp_path.glob("*.part"))
