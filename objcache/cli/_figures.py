@@ -135,7 +135,7 @@ def _hit_ratios(functions: Sequence[Numbers]) -> graph_objects.Figure:
         [f"{one['hit_ratio']:.1%}" for one in functions],
         [f"{one['hits']:,} hits, {one['misses']:,} misses" for one in functions],
     )
-    return figure.update_xaxes(range=[0, 1.15], tickformat=".0%", tickvals=[0, 0.5, 1])
+    return figure.update_xaxes(range=[0, 1.35], tickformat=".0%", tickvals=[0, 0.5, 1])
 
 
 def _saved(functions: Sequence[Numbers]) -> graph_objects.Figure:
@@ -143,7 +143,9 @@ def _saved(functions: Sequence[Numbers]) -> graph_objects.Figure:
     hovers = [f"{one['saved_s']:,.3f} s saved" for one in functions]
     figure = _bars(functions, [one["saved_s"] for one in functions], spans, hovers)
     longest = functions[0]["saved_s"]
-    return figure.update_xaxes(range=[0, longest * 1.2], tickformat="~s", ticksuffix="s", nticks=4)
+    return figure.update_xaxes(
+        range=[0, longest * 1.5], tickformat="~s", ticksuffix="s", nticks=3, tickangle=0
+    )
 
 
 def _bars(
@@ -173,6 +175,7 @@ def _bars(
         xaxis={"automargin": True, "fixedrange": True},
         yaxis={
             "automargin": True,
+            "showgrid": False,
             "autorange": "reversed",
             "fixedrange": True,
             "tickvals": list(range(len(functions))),
