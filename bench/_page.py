@@ -281,7 +281,9 @@ def _workload(workload: Mapping[str, Any], engines: Mapping[str, Any]) -> str:
             cells += [readable_ns(median(row["round_p999s_ns"])), f"{median(row['held']):,.0f}"]
         rows.append(cells)
     table = _table(head, rows)
-    return f"## {workload['title'].capitalize()}\n\n{workload['question']}\n\n{table}{_others(workload)}"
+    title = workload["title"]
+    heading = f"{title[0].upper()}{title[1:]}"  # not `capitalize`: there are MB in titles
+    return f"## {heading}\n\n{workload['question']}\n\n{table}{_others(workload)}"
 
 
 def _others(workload: Mapping[str, Any]) -> str:

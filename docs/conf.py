@@ -22,6 +22,8 @@ exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = f"objcache {version}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_copy_source = False
 html_show_sphinx = False
 

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from objcache.cli._options import print_json, refused
+from objcache.cli._options import complete_directories, print_json, refused
 from objcache.cli._progress import counting
 from objcache.cli._screen import console, counted
 from objcache.errors import ObjcacheError
@@ -27,14 +27,19 @@ _PROBLEMS: Final = 1
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", shell_complete=complete_directories)
 @click.option("--deep", is_flag=True, help="Also every page of the file, and more; see below.")
 @click.option(
-    "--repair", "target", metavar="TARGET", help="Save what can be read into a new store."
+    "--repair",
+    "target",
+    metavar="TARGET",
+    shell_complete=complete_directories,
+    help="Save what can be read into a new store.",
 )
 @click.option(
     "--settings-from",
     metavar="COPY",
+    shell_complete=complete_directories,
     help="With --repair: a copy or backup of the same store, if its settings are lost.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")

@@ -20,7 +20,7 @@ import click
 import objcache
 from objcache.cache import tags_of
 from objcache.cli._foreign import Foreign, ForeignError, Found, Left, Why, name_of, one_line
-from objcache.cli._options import writable
+from objcache.cli._options import complete_directories, complete_files, writable
 from objcache.cli._progress import progress
 from objcache.cli._screen import counted
 from objcache.clock import SYSTEM_CLOCK
@@ -102,8 +102,8 @@ class _Outcome:
 
 @click.command("import-from")
 @click.argument("kind", type=click.Choice(("shelve", "diskcache", "joblib", "sqlitedict")))
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", shell_complete=complete_files)
+@click.argument("target", shell_complete=complete_directories)
 @click.option("--trust-source", "trust", is_flag=True, help="Load its pickles: they run as you.")
 @click.option("--into-existing", is_flag=True, help="TARGET may have entries; they stay.")
 @click.option("--size-limit", metavar="SIZE", help='diskcache: bound the target, e.g. "1 GiB".')

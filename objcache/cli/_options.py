@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from objcache.cli._keys import (
     json_key,
@@ -33,6 +34,8 @@ __all__ = [
     "REFUSED",
     "Place",
     "command_options",
+    "complete_directories",
+    "complete_files",
     "json_record_key",
     "key_options",
     "missing",
@@ -146,7 +149,21 @@ def key_options(command: Command) -> Command:
 
 
 def _path_argument() -> Command:
-    return click.argument("path", callback=_no_empty_path)
+    return click.argument("path", callback=_no_empty_path, shell_complete=complete_directories)
+
+
+def complete_directories(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Tell a shell that completes a command line that a directory belongs here."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def complete_files(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Tell a shell that completes a command line that a file or directory belongs here."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def _no_empty_path(_context: click.Context, _parameter: click.Parameter, path: str) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import click
 
 import objcache
+from objcache.cli._options import write_options
 from objcache.store import Resigned, trust_store
 
 __all__ = ["rekey", "trust"]
 
 
 @click.command()
-@click.argument("path")
+@write_options
 def rekey(path: str) -> None:
     """Sign every record with the first of several secrets.
 
@@ -28,7 +29,7 @@ def rekey(path: str) -> None:
 
 
 @click.command()
-@click.argument("path")
+@write_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def trust(path: str, *, yes: bool) -> None:
     """Vouch for a store that was signed with another secret: sign all of it with yours.

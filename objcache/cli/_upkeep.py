@@ -11,7 +11,12 @@ import click
 
 import objcache
 from objcache.cli._keys import size_text
-from objcache.cli._options import store_to_read, writable, write_options
+from objcache.cli._options import (
+    complete_directories,
+    store_to_read,
+    writable,
+    write_options,
+)
 from objcache.cli._progress import working
 
 __all__ = ["compact", "copy"]
@@ -42,7 +47,7 @@ def compact(*, path: str, no_color: bool) -> None:
 
 @click.command()
 @write_options
-@click.argument("target")
+@click.argument("target", shell_complete=complete_directories)
 @click.option("--with-free-pages", is_flag=True, help="Copy free pages too: faster, larger.")
 @_color_option
 def copy(*, path: str, target: str, with_free_pages: bool, no_color: bool) -> None:

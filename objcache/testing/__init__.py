@@ -2,7 +2,7 @@
 
 Knows: how to make stores, caches and processes fail, and what backends promise
 (`objcache.testing.conformance`, which needs pytest). Must not know: the tests. The fixtures of the
-pytest plugin are in `objcache.testing.plugin`: see docs/howto/testing.md.
+pytest plugin are in `objcache.testing.plugin`: see docs/howto/pytest.md and testing.md.
 """
 
 from objcache.memo import caching_off as caching_off

@@ -6,7 +6,7 @@ It is no entry point: pytest would import it, and LMDB with it, whenever it star
 who test something else.
 
 Their names begin with `objcache_`: a fixture `store` or `cache` would be taken by a test that has
-forgotten to make its own. docs/howto/testing.md tells of each.
+forgotten to make its own. docs/howto/pytest.md tells of each.
 """
 
 from __future__ import annotations

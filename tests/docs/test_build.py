@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib.util
 import inspect
 import pathlib
@@ -120,6 +121,18 @@ def test_errors_that_share_a_text_stay_together(built):
     assert any(
         line.startswith("StoreNotFoundError, StoreError, ") and "nothing was changed" in line
         for line in shown
+    )
+
+
+def test_every_extra_is_told():
+    """The table of extras has those that can be installed."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(DOCS.parent / "setup.cfg")
+    section = (REFERENCE / "settings.md").read_text().partition("\n## Extras\n")[2]
+    firsts = re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE)
+
+    assert sorted(settings["options.extras_require"]) == sorted(
+        name for first in firsts for name in re.findall(r"`(\w+)`", first)
     )
 
 

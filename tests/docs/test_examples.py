@@ -17,6 +17,7 @@ import pytest
 
 import objcache
 from objcache import Store
+from tests.docs.printed import steady
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -66,8 +67,21 @@ def test_the_main_names_have_examples():
 
 
 def blocks_of(page):
-    """The blocks of Python on a page."""
-    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    """The blocks of Python on a page, each with what it prints, if the page says that next.
+
+    A block of text that begins with a prompt is of the command line, not of the block above.
+    """
+    return re.findall(
+        r"^```python\n(.*?)^```\n(?:\n```text\n(?!\$)(.*?)^```)?",
+        page.read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+
+
+def assert_printed(told, printed):
+    """A block printed what its page says, but for moments and durations."""
+    if told:
+        assert steady(told) == steady(printed)
 
 
 def named(block):
@@ -85,15 +99,15 @@ def marks_of(text):
 def page_examples():
     """Each block of Python on a page that stands for itself."""
     for page in PAGES:
-        for number, block in enumerate(blocks_of(page)):
+        for number, (block, told) in enumerate(blocks_of(page)):
             if not named(block):
                 name = f"{page.relative_to(ROOT)}-{number}"
-                yield pytest.param(block, id=name, marks=marks_of(block))
+                yield pytest.param(block, told, id=name, marks=marks_of(block))
 
 
-@pytest.mark.parametrize("block", list(page_examples()))
-def test_page_examples_run(block, tmp_path, monkeypatch, capsys):
-    """The examples of the README and the pages run as they stand."""
+@pytest.mark.parametrize(("block", "told"), list(page_examples()))
+def test_page_examples_run(block, told, tmp_path, monkeypatch, capsys):
+    """The examples of the README and the pages run as they stand, and print what is said."""
     monkeypatch.chdir(tmp_path)
     example = types.ModuleType("example")  # where its classes are found again
     monkeypatch.setitem(sys.modules, "example", example)
@@ -101,13 +115,15 @@ def test_page_examples_run(block, tmp_path, monkeypatch, capsys):
     with mock.patch.dict(os.environ):
         exec(compile(block, "example", "exec"), example.__dict__)
 
-    assert "Traceback" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Traceback" not in printed
+    assert_printed(told, printed)
 
 
 def pages_with_files():
     """Each page with blocks that are files, and so belong together."""
     for page in PAGES:
-        if any(map(named, blocks_of(page))):
+        if any(named(block) for block, _ in blocks_of(page)):
             marks = marks_of(page.read_text())
             yield pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
 
@@ -118,7 +134,9 @@ def test_page_files_run(page, tmp_path):
 
     A name that comes twice is an edit: what comes later finds the new file.
     """
-    for block in filter(named, blocks_of(page)):
+    for block, told in blocks_of(page):
+        if not named(block):
+            continue
         (tmp_path / named(block)).write_text(block)
         tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
         command = [*(tests if named(block).startswith("test_") else ["-W", "error"]), named(block)]
@@ -132,6 +150,7 @@ def test_page_files_run(page, tmp_path):
         )
 
         assert 0 == done.returncode, f"{named(block)}: {done.stdout}{done.stderr}"
+        assert_printed(told, done.stdout)
 
 
 def test_links_lead_somewhere():

@@ -11,7 +11,6 @@ from objcache import Cache, Store
 from objcache.cli import main
 from objcache.memo.functions import functions_of
 from tests.unit.cli.conftest import BORN, double
-from tests.unit.cli.processes import objcache
 from tests.unit.cli.terminals import on_terminal
 
 
@@ -271,10 +270,3 @@ def test_on_a_terminal(shop):
     """On a terminal there are tables, and --no-color switches colours off."""
     assert "greeting" in on_terminal("ls", shop)
     assert "\x1b[3" not in on_terminal("stats", shop, "--no-color")
-
-
-def test_completion_is_there(shop):
-    """The shell completion of click knows the commands."""
-    done = objcache(_OBJCACHE_COMPLETE="bash_source")
-
-    assert (0, True) == (done.returncode, "_OBJCACHE_COMPLETE" in done.stdout)
