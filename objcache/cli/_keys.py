@@ -15,6 +15,7 @@ from objcache.errors import KeyEncodingError
 from objcache.keys import encode_key
 
 __all__ = [
+    "argument_from",
     "as_json",
     "json_key",
     "key_from",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 _LITERALS: Final = (int, float, str, bytes, tuple, type(None))
+_ARGUMENTS: Final = (*_LITERALS, complex, list, dict, set)
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _SPANS: Final = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 _ONE_STEP: Final = 1024
@@ -45,18 +47,35 @@ def key_from(text: str, *, is_text: bool) -> Any:
         text: as it was typed.
         is_text: take it as it is, whatever it looks like.
     """
-    if is_text or text != text.strip():
+    key = text if is_text else _literal_from(text, _LITERALS)
+    try:
+        encode_key(key)
+    except (KeyEncodingError, TypeError, RecursionError):
+        return text  # no key has such a member
+    return key
+
+
+def argument_from(text: str, *, is_text: bool) -> Any:
+    """Return the argument that *text* stands for: as `key_from`, and lists, dicts and sets.
+
+    Args:
+        text: as it was typed.
+        is_text: take it as it is, whatever it looks like.
+    """
+    return text if is_text else _literal_from(text, _ARGUMENTS)
+
+
+def _literal_from(text: str, kinds: tuple[type, ...]) -> Any:
+    """Return the literal of one of *kinds* that *text* is, else the text itself."""
+    if text != text.strip():
         return text
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # '\d' is the user's, and means itself
-            key = ast.literal_eval(text)
-        if isinstance(key, _LITERALS):
-            encode_key(key)
-            return key
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, KeyEncodingError):
-        pass  # no literal, or none that could be a key
-    return text
+            found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+    return found if isinstance(found, kinds) else text
 
 
 def shown_key(key: Any) -> str:

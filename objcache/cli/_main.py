@@ -24,6 +24,7 @@ from objcache.cli._report import report
 from objcache.cli._secrets import rekey, trust
 from objcache.cli._upkeep import compact, copy
 from objcache.cli._watch import watch
+from objcache.cli._why import why
 from objcache.errors import ObjcacheError
 
 __all__ = ["cli", "run"]
@@ -40,7 +41,7 @@ def cli(context: click.Context) -> None:
 
 for command in (
     *(audit, check, compact, copy, demo, functions, get, info, inspect, ls, rekey, rm, set_),
-    *(import_from, report, stats, trust, watch),
+    *(import_from, report, stats, trust, watch, why),
 ):
     cli.add_command(command)
 

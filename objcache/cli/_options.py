@@ -33,6 +33,7 @@ __all__ = [
     "NOT_FOUND",
     "REFUSED",
     "Place",
+    "answer_options",
     "command_options",
     "complete_directories",
     "complete_files",
@@ -87,18 +88,22 @@ class Place(NamedTuple):
 
 def command_options(command: Command) -> Command:
     """Give a command that reads PATH, --json and --no-color; make its refusals tell."""
+    return _with(answer_options(command), (_path_argument(),))
+
+
+def answer_options(command: Command) -> Command:
+    """Give a command --json and --no-color; make its refusals tell, with its *path* if it has one."""
 
     @functools.wraps(command)
-    def run(*, path: str, as_json: bool, **options: Any) -> Any:
+    def run(*, as_json: bool, **options: Any) -> Any:
         try:
-            return command(path=path, as_json=as_json, **options)
+            return command(as_json=as_json, **options)
         except BrokenPipeError:
             raise  # whoever reads has seen enough: click ends the command
         except (ObjcacheError, OSError) as error:
-            return refused(error, path, as_json=as_json)
+            return refused(error, options.get("path") or "", as_json=as_json)
 
     options = (
-        _path_argument(),
         click.option("--json", "as_json", is_flag=True, help="For programs; see the reference."),
         click.option("--no-color", is_flag=True, help="No colours."),
     )

@@ -16,7 +16,13 @@ from objcache import __version__
 from objcache.cache import counts_of_caches
 from objcache.cli._keys import printable
 from objcache.cli._look import counts_as_json
-from objcache.cli._options import command_options, print_json, refused, store_to_read
+from objcache.cli._options import (
+    command_options,
+    complete_files,
+    print_json,
+    refused,
+    store_to_read,
+)
 from objcache.cli._progress import working
 from objcache.clock import SYSTEM_CLOCK
 from objcache.errors import MissingExtraError
@@ -33,7 +39,11 @@ _LOOKED_AT_BYTES: Final = 4096
 @click.command()
 @command_options
 @click.option(
-    "-o", "--output", metavar="FILE", help=f"The page; - is stdout.  [default: {_DEFAULT}]"
+    "-o",
+    "--output",
+    metavar="FILE",
+    shell_complete=complete_files,
+    help=f"The page; - is stdout.  [default: {_DEFAULT}]",
 )
 @click.option("--force", is_flag=True, help="Replace FILE even if it is no earlier report.")
 def report(

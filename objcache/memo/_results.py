@@ -80,7 +80,10 @@ class Opened:
         "versions",
     )
 
-    def __init__(self, place: Place, identity: Identity, *, views: bool) -> None:
+    def __init__(
+        self, place: Place, identity: Identity, *, views: bool, reading: bool = False
+    ) -> None:
+        reading = reading or place.readonly
         self.place = place
         self.mapping = mapping = place.namespace(MEMOIZE).namespace(identity.name)
         self.rows: Namespace[bytes, Row] = mapping.namespace("entries").using("json")
@@ -89,8 +92,8 @@ class Opened:
         self.chunks: Namespace[bytes, Any] = mapping.namespace("chunks")
         self.now = place.clock.now
         self.version = self._version_of(identity)
-        self._set_bounds(place, views=views)
-        self.flights = flights_of(None if place.readonly else place.directory, mode=place.file_mode)
+        self._set_bounds(place, views=views, marks=not reading)
+        self.flights = flights_of(None if reading else place.directory, mode=place.file_mode)
         # One function below two namespaces is counted twice. What is counted outlives `clear`.
         names = mapping.names
         if self.generation:
@@ -99,12 +102,10 @@ class Opened:
         self.flight: tuple[Any, ...] = self.name, self.version
         if self.generation:  # what was begun before `clear` is for those who asked before
             self.flight += (self.generation,)
-        self.tallies = tallies_beside(
-            place.directory, mode=place.file_mode, readonly=place.readonly
-        )
+        self.tallies = tallies_beside(place.directory, mode=place.file_mode, readonly=reading)
         self.tally: Tally = self.tallies.tally(self.name)
 
-    def _set_bounds(self, place: Place, *, views: bool) -> None:
+    def _set_bounds(self, place: Place, *, views: bool, marks: bool) -> None:
         self.bounds: Bounds | None = None
         self.generation = 0
         self.over: Callable[[], bool] = _never
@@ -115,7 +116,9 @@ class Opened:
             from objcache.memo._bounded import Bounds  # noqa: PLC0415  # most have no cache
 
             self.bounds = Bounds(tracker, self.rows, self.arguments, self.chunks)
-            self.generation, self.over, dated = bounded.number, bounded.over, bounded.dated
+            self.generation, self.over = bounded.number, bounded.over
+            if marks or place.readonly:  # who may not write has nothing to mark
+                dated = bounded.dated
         self.results = dated(self.mapping, self.version + _RESULT, views=views)
         self.raised = dated(self.mapping, self.version + _RAISED)
 
@@ -170,6 +173,10 @@ class Results:
         choose: returns where they are kept.
         identify: returns which function in which version they are of; called once.
         views: whether large arrays of results are read-only and not copied.
+        reading: whether nothing is written, counted or marked, whatever the place would allow.
+
+    Attributes:
+        choose: as given.
 
     Concurrency: any thread, any process; a write is one transaction.
     """
@@ -180,10 +187,12 @@ class Results:
         identify: Callable[[], Identity],
         *,
         views: bool = False,
+        reading: bool = False,
     ) -> None:
-        self._choose = choose
+        self.choose = choose
         self._identify = identify
         self._views = views
+        self._reading = reading
         self._identity: Identity | None = None
         self._opening = threading.RLock()
         self.opened: Opened | None = None
@@ -205,11 +214,11 @@ class Results:
             UnkeyableArgumentError: the function depends on a value that has no stable form.
         """
         with self._opening:
-            place = self._choose()
+            place = self.choose()
             opened = self.opened
             if opened is None or opened.place is not place:
-                opened = Opened(place, self.identity, views=self._views)
-                if not place.readonly:
+                opened = Opened(place, self.identity, views=self._views, reading=self._reading)
+                if not (self._reading or place.readonly):
                     self._take_turn(opened)
                 if not OFF:
                     self.opened = opened
@@ -219,6 +228,14 @@ class Results:
         """Return where the results are now; as `open`, without a lock where that is known."""
         opened = self.opened
         return self.open() if opened is None or opened.over() else opened
+
+    def for_reading(self, choose: Callable[[], Place]) -> Results:
+        """Return the same results as one sees them who changes nothing.
+
+        Args:
+            choose: returns where they are.
+        """
+        return Results(choose, lambda: self.identity, views=self._views, reading=True)
 
     def reset(self) -> None:
         """Open anew at the next use: the store was closed, or this is a forked child."""
