@@ -12,6 +12,7 @@ import click
 
 from objcache import __version__
 from objcache.cli._audit import audit
+from objcache.cli._bench import bench
 from objcache.cli._check import check
 from objcache.cli._demo import demo
 from objcache.cli._entries import get, rm, set_
@@ -40,7 +41,7 @@ def cli(context: click.Context) -> None:
 
 
 for command in (
-    *(audit, check, compact, copy, demo, functions, get, info, inspect, ls, rekey, rm, set_),
+    *(audit, bench, check, compact, copy, demo, functions, get, info, inspect, ls, rekey, rm, set_),
     *(import_from, report, stats, trust, watch, why),
 ):
     cli.add_command(command)

@@ -16,11 +16,12 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     SpinnerColumn,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
 )
 
-__all__ = ["counting", "progress", "working"]
+__all__ = ["counting", "measuring", "progress", "working"]
 
 _ANALYSIS = ("analysing", "analysed", "files")
 _LINES = 10
@@ -60,6 +61,21 @@ def counting(what: str, *, no_color: bool) -> Iterator[Callable[[int, int], None
 
 
 @contextmanager
+def measuring(what: str, *, no_color: bool) -> Iterator[Callable[[float], None]]:
+    """Give a function that is told which part is done, from 0 to 1.
+
+    The bar is drawn when it is told, by no thread of its own: that would be measured as well.
+    """
+    if not _is_terminal():
+        yield lambda _: None
+        return
+    columns = (TextColumn(what), BarColumn(), TaskProgressColumn())
+    with _bar(*columns, no_color=no_color, own_thread=False) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda part: bar.update(task, completed=min(part, 1.0), refresh=True)
+
+
+@contextmanager
 def working(what: str, *, no_color: bool) -> Iterator[None]:
     """Show on a terminal, until the block is left, that something is being done, and how long."""
     if not _is_terminal():
@@ -74,10 +90,11 @@ def _is_terminal() -> bool:
     return sys.stdout.isatty() and sys.stderr.isatty()
 
 
-def _bar(*columns: ProgressColumn, no_color: bool) -> Progress:
+def _bar(*columns: ProgressColumn, no_color: bool, own_thread: bool = True) -> Progress:
     """Return what draws *columns* and the time on stderr, and is gone at the end."""
     output = Console(stderr=True, no_color=no_color or None)
-    return Progress(*columns, TimeElapsedColumn(), console=output, transient=True)
+    elapsed = TimeElapsedColumn()
+    return Progress(*columns, elapsed, console=output, transient=True, auto_refresh=own_thread)
 
 
 class _Lines:

@@ -9,6 +9,7 @@ from objcache.engine._checkpoint_file import Restored as Restored
 from objcache.engine._environment import Environment as Environment
 from objcache.engine._faults import EngineFault as EngineFault
 from objcache.engine._files import FILE_NAME as FILE_NAME
+from objcache.engine._files import filesystem_at as filesystem_at
 from objcache.engine._files import sync_directory as sync_directory
 from objcache.engine._opening import DEFAULT_MAP_BYTES as DEFAULT_MAP_BYTES
 from objcache.engine._pulse import Pulse as Pulse
@@ -55,6 +56,7 @@ __all__ = [
     "close_session",
     "compact",
     "copy_side_file",
+    "filesystem_at",
     "live_files",
     "open_session",
     "side_bytes",

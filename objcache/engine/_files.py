@@ -111,9 +111,14 @@ def check_filesystem(directory: str) -> None:
     Raises:
         NetworkFilesystemError: naming the filesystem and the remedy.
     """
-    filesystem = filesystem_of(directory, _mounts())
+    filesystem = filesystem_at(directory)
     if filesystem in _NETWORK_FILESYSTEMS:
         raise NetworkFilesystemError(directory, filesystem)
+
+
+def filesystem_at(path: str) -> str:
+    """Return the type of the filesystem that holds *path*, "" where the system does not tell."""
+    return filesystem_of(path, _mounts())
 
 
 def _mounts() -> str:

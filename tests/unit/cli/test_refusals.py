@@ -175,7 +175,11 @@ def test_reading_changes_nothing(shop, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["info", "ls", "get", "stats", "functions", "inspect", "audit", "watch", "report"]
+    "command",
+    [
+        *("info", "ls", "get", "stats", "functions", "inspect", "audit", "watch", "report"),
+        "bench",
+    ],
 )
 def test_refusals_as_json(tmp_path, command, capsys):
     """With --json a refusal is one object on stdout, of the same form for every command."""
@@ -201,6 +205,13 @@ def test_wrong_commands(shop):
             *(("copy", shop, shop + "/inside"), ("audit", shop, "--trust", "module")),
             ("rm", shop, "k", "--namespace", "objcache.memoize/f"),
             ("get", shop, "('user', 7)", "--raw"),
+            *(
+                ("why",),
+                ("why", "json"),
+                ("why", "json:dumps"),
+                ("bench", ""),
+                ("bench", shop, "x"),
+            ),
         ]
     )
 
