@@ -17,7 +17,7 @@ import click
 
 from objcache.cli._contestants import DISK, RIVALS
 from objcache.cli._keys import size_text
-from objcache.cli._options import answer_options, print_json
+from objcache.cli._options import answer_options, complete_directories, print_json
 from objcache.cli._progress import measuring
 from objcache.cli._screen import console
 from objcache.cli._times import Answer, Surroundings, facts_of, show
@@ -34,7 +34,7 @@ _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 
 
 @click.command()
-@click.argument("path", metavar="[DIRECTORY]", required=False)
+@click.argument("path", metavar="[DIRECTORY]", required=False, shell_complete=complete_directories)
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True, max=3600),
