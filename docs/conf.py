@@ -24,6 +24,9 @@ html_theme = "furo"
 html_title = f"objcache {version}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+html_favicon = "_static/icon.svg"
+# Found pages are shown without a part of their text: from a disk a browser fetches none.
+html_show_search_summary = False
 html_copy_source = False
 html_show_sphinx = False
 

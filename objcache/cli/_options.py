@@ -106,7 +106,7 @@ def command_options(command: Command) -> Command:
 
 
 def write_options(command: Command) -> Command:
-    """Give a command that writes PATH, as one that tells refusals in its own way."""
+    """Give PATH to a command that writes, or that tells refusals in its own way."""
     return _with(command, (_path_argument(),))
 
 
