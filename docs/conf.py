@@ -24,6 +24,9 @@ html_theme = "furo"
 html_title = f"objcache {version}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+html_favicon = "_static/icon.svg"
+# Found pages are shown without a part of their text: from a disk a browser fetches none.
+html_show_search_summary = False
 html_copy_source = False
 html_show_sphinx = False
 
@@ -33,10 +36,13 @@ myst_heading_anchors = 4
 # Docstrings are plain English with names in single backticks.
 default_role = "literal"
 autodoc_member_order = "bysource"
+# Of extras that building the pages does not need.
+autodoc_mock_imports = ["opentelemetry", "prometheus_client"]
 autodoc_typehints = "none"  # the types stand in the docstrings where they say something
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # as above
 napoleon_custom_sections = ["Cost", "Concurrency"]
 
 # Without inventories of other projects only our own names can be checked: those must resolve.

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from objcache.cli._options import complete_directories, print_json, refused
+from objcache.cli._options import complete_directories, print_json, refused, write_options
 from objcache.cli._progress import counting
 from objcache.cli._screen import console, counted
 from objcache.errors import ObjcacheError
@@ -27,7 +27,7 @@ _PROBLEMS: Final = 1
 
 
 @click.command()
-@click.argument("path", shell_complete=complete_directories)
+@write_options
 @click.option("--deep", is_flag=True, help="Also every page of the file, and more; see below.")
 @click.option(
     "--repair",

@@ -111,7 +111,7 @@ def answer_options(command: Command) -> Command:
 
 
 def write_options(command: Command) -> Command:
-    """Give a command that writes PATH."""
+    """Give PATH to a command that writes, or that tells refusals in its own way."""
     return _with(command, (_path_argument(),))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import importlib
 import importlib.util
 import inspect
 import pathlib
@@ -63,6 +64,21 @@ def test_every_public_name_is_in_the_reference(built):
     }
     for method in ("Store.set_many", "Store.view", "Cache.get", "MemoizedFunction.why"):
         assert f'id="objcache.{method}"' in reference, method
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["events", "hashing", "integrations.opentelemetry", "integrations.prometheus", "testing"],
+)
+def test_every_name_of_public_modules_is_in_the_reference(built, module):
+    """What the modules beside `objcache` itself offer is described, each class and function."""
+    reference = (built / "reference" / "api.html").read_text()
+    offered = importlib.import_module(f"objcache.{module}")
+    names = offered.__all__ if hasattr(offered, "__all__") else dir(offered)
+    public = {name for name in names if not name.startswith("_") and name != "Event"}
+    described = set(re.findall(rf'id="objcache\.{re.escape(module)}\.(\w+)"', reference))
+
+    assert public == described
 
 
 def test_every_error_has_cause_and_remedy():

@@ -30,7 +30,7 @@ LINES = {
     "iterate over 10,000": ("iterate", "objcache-checkpoint", "", "median_ns"),
     "open, read one, close": ("open", "objcache-checkpoint", "", "median_ns"),
     "store an array of 100 MB": ("array_set", "objcache-checkpoint", "", "median_ns"),
-    "read it": ("array_get", "objcache-checkpoint", "", "median_ns"),
+    "read an array of 100 MB": ("array_get", "objcache-checkpoint", "", "median_ns"),
     "read a frame of 100,000 rows": ("frame_get", "objcache-checkpoint", "", "median_ns"),
     "store in a cache": ("cache_set", "objcache-cache-checkpoint", "", "median_ns"),
     "store in a full cache of 2 MB": (

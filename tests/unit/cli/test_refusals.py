@@ -197,6 +197,7 @@ def test_wrong_commands(shop):
     done = each(
         [
             *(("ls",), ("ls", ""), ("get", shop), ("ls", shop, "--sort", "colour")),
+            *(("check", ""), ("rekey", ""), ("trust", "", "--yes")),
             *(("ls", shop, "--cache", "none"), ("ls", shop, "--cache", "/", "--namespace", "a")),
             *(("get", shop, "x", "--namespace", ""), ("inspect", shop), ("set", shop, "k")),
             *(("inspect", shop, "--at", "xyz"), ("set", shop, "k", "{not json")),
