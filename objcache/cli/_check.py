@@ -13,7 +13,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from objcache.cli._options import complete_directories, print_json, refused, write_options
+from objcache.cli._options import (
+    color_option,
+    complete_directories,
+    print_json,
+    refused,
+    write_options,
+)
 from objcache.cli._progress import counting
 from objcache.cli._screen import console, counted
 from objcache.errors import ObjcacheError
@@ -43,7 +49,7 @@ _PROBLEMS: Final = 1
     help="With --repair: a copy or backup of the same store, if its settings are lost.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
-@click.option("--no-color", is_flag=True, help="No colours.")
+@color_option
 def check(
     *,
     path: str,

@@ -16,7 +16,7 @@ import click
 import objcache
 from objcache.cli._analysis import FileAnalysis, analyse_source
 from objcache.cli._demo_report import FirstRun, Report, Run, show_report
-from objcache.cli._options import complete_directories
+from objcache.cli._options import color_option, complete_directories
 from objcache.cli._progress import progress
 from objcache.cli._screen import console
 from objcache.cli._sources import SourceFile, SourcesError, SourceTree, find_sources, read_source
@@ -44,7 +44,7 @@ _FIRST_RUN: Final = ("demo", "first_run")
 )
 @click.option("--fresh", is_flag=True, help="Forget the results of earlier demos first.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many files.")
-@click.option("--no-color", is_flag=True, help="No colours.")
+@color_option
 def demo(
     *, path: str | None, directory: str | None, fresh: bool, limit: int | None, no_color: bool
 ) -> None:

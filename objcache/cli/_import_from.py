@@ -20,7 +20,7 @@ import click
 import objcache
 from objcache.cache import tags_of
 from objcache.cli._foreign import Foreign, ForeignError, Found, Left, Why, name_of, one_line
-from objcache.cli._options import complete_directories, complete_files, writable
+from objcache.cli._options import color_option, complete_directories, complete_files, writable
 from objcache.cli._progress import progress
 from objcache.cli._screen import counted
 from objcache.clock import SYSTEM_CLOCK
@@ -111,7 +111,7 @@ class _Outcome:
 @click.option("--disk", type=click.Choice(("plain", "json")), help="diskcache: its Disk class.")
 @click.option("--table", help="sqlitedict: which table, if there are several.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
-@click.option("--no-color", is_flag=True, help="No colours.")
+@color_option
 def import_from(
     *, kind: str, source: str, target: str, as_json: bool, no_color: bool, **wanted: Any
 ) -> int:

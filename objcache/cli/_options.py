@@ -34,6 +34,7 @@ __all__ = [
     "REFUSED",
     "Place",
     "answer_options",
+    "color_option",
     "command_options",
     "complete_directories",
     "complete_files",
@@ -54,6 +55,8 @@ REFUSED: Final = 2
 _WRITE_TIMEOUT_S: Final = 30.0
 
 Command = Callable[..., Any]
+
+color_option: Final = click.option("--no-color", is_flag=True, help="No colours.")
 
 
 class Place(NamedTuple):
@@ -105,7 +108,7 @@ def answer_options(command: Command) -> Command:
 
     options = (
         click.option("--json", "as_json", is_flag=True, help="For programs; see the reference."),
-        click.option("--no-color", is_flag=True, help="No colours."),
+        color_option,
     )
     return _with(run, options)
 

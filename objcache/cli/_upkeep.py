@@ -12,6 +12,7 @@ import click
 import objcache
 from objcache.cli._keys import size_text
 from objcache.cli._options import (
+    color_option,
     complete_directories,
     store_to_read,
     writable,
@@ -21,12 +22,10 @@ from objcache.cli._progress import working
 
 __all__ = ["compact", "copy"]
 
-_color_option = click.option("--no-color", is_flag=True, help="No colours.")
-
 
 @click.command()
 @write_options
-@_color_option
+@color_option
 def compact(*, path: str, no_color: bool) -> None:
     """Give free pages back to the disk, by replacing the file with a compact copy.
 
@@ -49,7 +48,7 @@ def compact(*, path: str, no_color: bool) -> None:
 @write_options
 @click.argument("target", shell_complete=complete_directories)
 @click.option("--with-free-pages", is_flag=True, help="Copy free pages too: faster, larger.")
-@_color_option
+@color_option
 def copy(*, path: str, target: str, with_free_pages: bool, no_color: bool) -> None:
     """Write a consistent copy of a store to the empty or missing directory TARGET.
 

@@ -6,6 +6,7 @@ Knows: signatures. Must not know: values; nothing is decoded here.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from objcache.clock import SYSTEM_CLOCK
@@ -39,13 +40,21 @@ class Resigned(NamedTuple):
     refused: int
 
 
-def sign_all(session: Session, signer: Signer, *, vouched: bool) -> Resigned:
+def sign_all(
+    session: Session,
+    signer: Signer,
+    *,
+    vouched: bool,
+    advance: Callable[[int, int], None] | None = None,
+) -> Resigned:
     """Sign every record with the first secret of *signer*.
 
     Args:
         session: of the store.
         signer: knows all secrets that may have signed before.
         vouched: sign also what no secret of *signer* verifies.
+        advance: called now and then with the number of records that were looked at, and of all
+            rows of the file, which are more.
 
     Cost: reads every record, writes those that change, a thousand in a transaction. Stopped
     half way, it is finished by being run again.
@@ -85,12 +94,22 @@ def sign_all(session: Session, signer: Signer, *, vouched: bool) -> Resigned:
         if len(batch) == _BATCH:
             session.write(resign)
             batch.clear()
+            if advance is not None:
+                advance(sum(counts.values()), session.read(_rows))
     session.write(resign)
     return Resigned(**counts)
 
 
+def _rows(transaction: Transaction) -> int:
+    return int(transaction.stat()["entries"])
+
+
 def trust_store(
-    path: str | os.PathLike[str], *, secret: Secret | None = None, **options: Any
+    path: str | os.PathLike[str],
+    *,
+    secret: Secret | None = None,
+    advance: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> Resigned:
     """Sign a store of another secret with one's own: you vouch for all that is in it.
 
@@ -100,6 +119,7 @@ def trust_store(
     Args:
         path: the store's directory.
         secret: as for `Store`.
+        advance: as for `Store.rekey`.
         options: *shared* and *allow_network*, as for `Store`.
 
     Raises:
@@ -116,6 +136,6 @@ def trust_store(
         signer = Signer(secrets, settings.store_id)
         settings = settings._replace(fingerprint=signer.fingerprints[0])
         session.put(SETTINGS_KEY, pack_settings(settings, signer))
-        return sign_all(session, signer, vouched=True)
+        return sign_all(session, signer, vouched=True, advance=advance)
     finally:
         close_session(session)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -410,8 +410,12 @@ class Store(PlacedWriter[K, V]):
 
         return check_store(self._session, self._records, deep=deep)
 
-    def rekey(self) -> Resigned:
+    def rekey(self, *, advance: Callable[[int, int], None] | None = None) -> Resigned:
         """Sign every record with the first of the store's secrets.
+
+        Args:
+            advance: called now and then with the number of records that were looked at, and of
+                all rows of the file, which are more.
 
         To rotate for good: open with `secret=[new, old]`, call this, and forget the old one.
         Records that no secret verifies are counted and left as they are; nothing is decoded.
@@ -420,7 +424,7 @@ class Store(PlacedWriter[K, V]):
         """
         from objcache.store._resigning import sign_all  # noqa: PLC0415  # seldom called
 
-        return sign_all(self._session, self._signer, vouched=False)
+        return sign_all(self._session, self._signer, vouched=False, advance=advance)
 
     def namespaces(self) -> list[tuple[str, ...]]:
         """Return the paths of all namespaces that have entries."""

@@ -346,27 +346,6 @@ def test_missing_extra_is_told(tmp_path):
     assert f"objcache: error: {message}\n" == done.stderr
 
 
-def test_rekey_and_trust(path):
-    """The remedies that WrongSecretError names exist and work; each mistake is one line."""
-    old, new = "o" * 32, "n" * 32
-    with Store(path, secret=old) as store:
-        store["a"] = 1
-    refused = objcache("rekey", path, OBJCACHE_SECRET=new)
-    rekeyed = objcache("rekey", path, OBJCACHE_SECRET=f"{new}\n{old}")
-    unconfirmed = objcache("trust", path)
-    trusted = objcache("trust", path, "--yes")
-    missing = objcache("trust", path + "-none", "--yes")
-
-    assert (2, "") == (refused.returncode, refused.stdout)
-    assert "signed 1 records; 0 were signed already, 0 are not" in rekeyed.stdout
-    assert 130 == unconfirmed.returncode
-    assert "signed 1 records" in trusted.stdout
-    assert 2 == missing.returncode
-    assert re.fullmatch(r"objcache: error: there is no store at .*\n", missing.stderr)
-    with Store(path) as store:
-        assert 1 == store["a"]
-
-
 def test_first_run_is_what_computed_everything(tree, open_store):
     """Interrupted runs add up, a part and the rest too; edits and parts leave it as it was."""
 
