@@ -264,7 +264,7 @@ def test_a_failure_of_objcache_is_told(place, monkeypatch, capsys):
     monkeypatch.setattr(_contestants.objcache.Store, "set_many", full)
 
     assert 2 == main(["bench", str(place)])
-    assert "No space left on device" in capsys.readouterr().err
+    assert f"cannot measure in {str(place)!r}: No space left" in capsys.readouterr().err
     assert_untouched(place)
 
 
