@@ -29,6 +29,7 @@ from objcache.errors import ObjcacheError
 __all__ = ["bench"]
 
 _PREFIX: Final = "objcache-bench-"
+_MOST_SECONDS: Final = 600
 _MOST_VALUE_BYTES: Final = 1 << 17
 _FREE_BYTES: Final = 1 << 29
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
@@ -38,7 +39,7 @@ _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 @click.argument("path", metavar="[DIRECTORY]", required=False)
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True, max=3600),
+    type=click.FloatRange(min=0, min_open=True, max=_MOST_SECONDS),
     default=10.0,
     help="About how long; each thing is done a few times in any case.",
 )

@@ -261,6 +261,12 @@ def test_a_failure_of_objcache_is_told(place, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device")
 
+    with monkeypatch.context() as patched:
+        patched.setattr(_contestants.objcache.Store, "__getitem__", lambda *_: None)
+
+        assert 2 == main(["bench", str(place)])
+        assert "gives back another value" in capsys.readouterr().err
+        assert_untouched(place)
     monkeypatch.setattr(_contestants.objcache.Store, "set_many", full)
 
     assert 2 == main(["bench", str(place)])
