@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Self
 
@@ -24,10 +24,12 @@ from objcache.cli._times import Answer, Surroundings, facts_of, show
 from objcache.cli._turns import Turns, entries_of, pickled_bytes, timer_cost_ns
 from objcache.clock import SYSTEM_CLOCK
 from objcache.engine import DURABILITIES, filesystem_at
+from objcache.errors import ObjcacheError
 
 __all__ = ["bench"]
 
 _PREFIX: Final = "objcache-bench-"
+_MOST_SECONDS: Final = 600
 _MOST_VALUE_BYTES: Final = 1 << 17
 _FREE_BYTES: Final = 1 << 29
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
@@ -37,7 +39,7 @@ _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 @click.argument("path", metavar="[DIRECTORY]", required=False, shell_complete=complete_directories)
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True, max=3600),
+    type=click.FloatRange(min=0, min_open=True, max=_MOST_SECONDS),
     default=10.0,
     help="About how long; each thing is done a few times in any case.",
 )
@@ -77,12 +79,33 @@ def bench(
     """
     directory = _directory_from(path)
     names = [DISK, *dict.fromkeys(durabilities or DURABILITIES), *RIVALS]
+    with measuring("measuring", no_color=no_color) as advance:
+        answer = _answer(directory, names, seconds, value_bytes, advance)
+    if as_json:
+        print_json(facts_of(answer))
+    else:
+        show(console(no_color=no_color), answer)
+
+
+def _answer(
+    directory: str,
+    names: Sequence[str],
+    seconds: float,
+    value_bytes: int,
+    advance: Callable[[float], None],
+) -> Answer:
+    """Return what was measured below *directory*, and leave nothing there."""
     interrupts = _Interrupts()
-    with measuring("measuring", no_color=no_color) as advance, interrupts, _place(directory) as own:
+    load, began = os.getloadavg()[0], SYSTEM_CLOCK.monotonic()
+    with interrupts, _place(directory) as own:
         turns = Turns(own, value_bytes, interrupts.stop)
-        load, began = os.getloadavg()[0], SYSTEM_CLOCK.monotonic()
         try:
             turns.run(names, seconds, advance)
+        except ObjcacheError:
+            raise
+        except OSError as error:
+            why = error.strerror or error
+            raise OSError(f"cannot measure in {directory!r}: {why}") from error
         finally:
             interrupts.ignore()  # the rest is soon done, and leaves nothing behind
             turns.close()
@@ -100,11 +123,7 @@ def bench(
         cores=os.cpu_count() or 1,
         load=load,
     )
-    answer = Answer(surroundings, turns.measured, turns.contestants, turns.absent)
-    if as_json:
-        print_json(facts_of(answer))
-    else:
-        show(console(no_color=no_color), answer)
+    return Answer(surroundings, turns.measured, turns.contestants, turns.absent)
 
 
 def _directory_from(path: str | None) -> str:

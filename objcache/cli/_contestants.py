@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dbm
 import importlib
-import importlib.metadata
 import os
 import platform
 import shelve
@@ -188,7 +187,8 @@ _SHELVES: Final = {
 
 
 def _open_diskcache(directory: str, stack: ExitStack) -> Contestant:
-    cache = importlib.import_module("diskcache").Cache(os.path.join(directory, "cache"))
+    module = importlib.import_module("diskcache")
+    cache = module.Cache(os.path.join(directory, "cache"))
     stack.callback(cache.close)
 
     def set_many(entries: Mapping[str, Any]) -> None:
@@ -203,7 +203,7 @@ def _open_diskcache(directory: str, stack: ExitStack) -> Contestant:
         "`diskcache.Cache(path)`: SQLite, write-ahead log, `synchronous=NORMAL`; no signatures",
         "nothing",
         "the commits since SQLite's last checkpoint",
-        importlib.metadata.version("diskcache"),
+        str(module.__version__),
     )
     memoized = cache.memoize()(answer)
     calls = {
@@ -232,7 +232,7 @@ def _open_sqlitedict(directory: str, stack: ExitStack) -> Contestant:
         "`SqliteDict(path, autocommit=True)`: SQLite, `synchronous=OFF`; no signatures",
         "nothing",
         "everything, perhaps",
-        importlib.metadata.version("sqlitedict"),
+        str(module.__version__),
     )
     return Contestant("sqlitedict", promise, _mapping_calls(single, set_many))
 

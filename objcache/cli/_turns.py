@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from objcache.cli._contestants import RIVALS, Contestant, OpenError, open_contestant
 from objcache.clock import SYSTEM_CLOCK, nanoseconds
+from objcache.errors import InternalError
 
 __all__ = [
     "FLUSH",
@@ -35,6 +36,8 @@ LARGE_BYTES: Final = 1_000_000
 FLUSH: Final = "flush"
 _SEED: Final = 20_090_117
 _FEWEST_ROUNDS: Final = 20
+# Each single time is kept until the end, for the percentiles.
+_MOST_ROUNDS: Final = 200
 _ROUNDS_PER_SECOND: Final = 2
 _FEWEST_CALLS: Final = 3
 _MOST_IN_BATCH: Final = 100
@@ -188,7 +191,7 @@ class Turns:
                 stack.close()
 
     def run(self, names: Iterable[str], seconds: float, advance: Callable[[float], None]) -> None:
-        """Open and measure *names* for about *seconds*: each at least for one round.
+        """Open and measure *names* for about *seconds*: each for one round at least, 200 at most.
 
         Raises:
             ObjcacheError, OSError: objcache, or the disk, fails.
@@ -203,7 +206,8 @@ class Turns:
             return (SYSTEM_CLOCK.monotonic() - began) / seconds
 
         # The first round warms caches, and tells how long a call takes; it is not kept.
-        rounds = max(round(seconds * _ROUNDS_PER_SECOND), _FEWEST_ROUNDS)
+        rounds = round(seconds * _ROUNDS_PER_SECOND)
+        rounds = min(max(rounds, _FEWEST_ROUNDS), _MOST_ROUNDS)
         for round_ in range(-1, rounds):
             for number, operation in enumerate(OPERATIONS):
                 done = part()
@@ -220,7 +224,7 @@ class Turns:
         try:
             contestant = open_contestant(name, self._directory, stack)
             self._fill(contestant)
-        except OpenError as error:
+        except OpenError as error:  # of rivals only
             self.absent[name] = str(error)
         except Exception as error:  # noqa: BLE001  # raised, or told, by `_leave_out`
             self._leave_out(name, error)
@@ -250,7 +254,7 @@ class Turns:
             self._stop()
         for key, value in (*list(entries.items())[:1], *list(large.items())[:1]):
             if "get" in contestant.calls and contestant.calls["get"](key) != value:
-                raise OpenError("it gives back another value than it was given")
+                raise InternalError(f"{contestant.name} gives back another value than it was given")
 
     # -- one operation -----------------------------------------------------------------------
 

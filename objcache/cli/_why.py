@@ -162,14 +162,16 @@ def _arguments_from(
 
 @contextmanager
 def _as_if_run(target: _Target) -> Iterator[None]:
-    """Let imports look where they look when Python runs the module, and no command line be seen."""
-    path, arguments = sys.path, sys.argv
-    sys.path = path if target.directory is None else [target.directory, *path]
-    sys.argv = [target.file or target.module]
+    """Let imports look where they look when Python runs the module, and leave no file behind."""
+    before = sys.path, sys.argv, sys.dont_write_bytecode
+    if target.directory is not None:
+        sys.path = [target.directory, *sys.path]
+    sys.argv = [target.file or target.module]  # ours is not for the module
+    sys.dont_write_bytecode = True
     try:
         yield
     finally:
-        sys.path, sys.argv = path, arguments
+        sys.path, sys.argv, sys.dont_write_bytecode = before
 
 
 def _imported(target: _Target) -> ModuleType:

@@ -16,7 +16,6 @@ from objcache.memo._recall import Call, Recall
 from objcache.memo._results import Place
 from objcache.memo._why import Explanation, explain
 from objcache.store import Store, refuse_damaged
-from objcache.store.generations import BESIDE
 
 __all__ = ["Inquiry", "inquire", "recall_of"]
 
@@ -65,12 +64,11 @@ def inquire(recall: Recall, call: Call) -> Inquiry:
         asked = Recall(recall.function, recall.name, recall.settings, recall.binding, results)
         opened = results.open()
         is_cache = opened.bounds is not None
-        names = getattr(place, "names", ())
         return Inquiry(
             results.identity.name,
             place.directory,
-            # A cache's begin with the one namespace that all caches have.
-            names[names[:1] == (BESIDE,) :] if is_cache else opened.mapping.names[:-2],
+            # Those of a cache come after that of all caches, the others before two of our own.
+            tuple(place.names[1:]) if is_cache else opened.mapping.names[:-2],  # type: ignore[union-attr]
             is_cache,
             (opened.version + call.tail).hex(),
             explain(asked, call),

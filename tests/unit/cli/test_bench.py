@@ -261,10 +261,16 @@ def test_a_failure_of_objcache_is_told(place, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device")
 
+    with monkeypatch.context() as patched:
+        patched.setattr(_contestants.objcache.Store, "__getitem__", lambda *_: None)
+
+        assert 2 == main(["bench", str(place)])
+        assert "gives back another value" in capsys.readouterr().err
+        assert_untouched(place)
     monkeypatch.setattr(_contestants.objcache.Store, "set_many", full)
 
     assert 2 == main(["bench", str(place)])
-    assert "No space left on device" in capsys.readouterr().err
+    assert f"cannot measure in {str(place)!r}: No space left" in capsys.readouterr().err
     assert_untouched(place)
 
 

@@ -187,6 +187,15 @@ def test_edited_code(job):
     assert "code of `rate` changed" in " ".join(found["details"])
 
 
+def test_import_leaves_no_file(job):
+    """The module is imported, and not compiled into a file beside it."""
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(job / "compiled")}
+    found, code = asked("job:rate", "1", **compiled)
+
+    assert (0, "hit") == (code, found["reason"])
+    assert [] == [file.name for file in (job / "compiled").rglob("job.*")]
+
+
 def test_no_store_yet(job):
     """Where there is no store yet the answer says so, and none is made."""
     found, code = asked("job:rate", "1", OBJCACHE_DIR=str(job / "a" / "b"))
