@@ -6,7 +6,8 @@ Knows: signatures. Must not know: values; nothing is decoded here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from objcache.clock import SYSTEM_CLOCK
@@ -59,31 +60,8 @@ def sign_all(
     Cost: reads every record, writes those that change, a thousand in a transaction. Stopped
     half way, it is finished by being run again.
     """
-    counts = {"signed": 0, "current": 0, "refused": 0}
+    signing = _Signing(signer, vouched=vouched)
     batch: list[bytes] = []
-
-    def resign(transaction: Transaction) -> None:
-        for located in batch:
-            record = transaction.get(located)
-            if record is None:
-                continue
-            try:
-                header = unpack(record)
-            except FormatError:
-                counts["refused"] += 1
-                continue
-            if signer.is_current(located, record, header.payload_end):
-                counts["current"] += 1
-            elif header.flags & SIGNED and (
-                vouched or signer.verifies(located, record, header.payload_end)
-            ):
-                prefix, rest = record[:HEADER_BYTES], record[MAC_END:]
-                mac = signer.mac(located, prefix, record[MAC_END : header.payload_end])
-                transaction.put(located, prefix + mac + rest)
-                counts["signed"] += 1
-            else:
-                counts["refused"] += 1
-
     present = {
         generation_prefix(cache.number) for cache in session.read(caches_of)
     }  # what was cleared is only waiting to be removed
@@ -92,12 +70,54 @@ def sign_all(
             continue
         batch.append(located)
         if len(batch) == _BATCH:
-            session.write(resign)
+            session.write(partial(signing.sign, batch))
             batch.clear()
             if advance is not None:
-                advance(sum(counts.values()), session.read(_rows))
-    session.write(resign)
-    return Resigned(**counts)
+                advance(signing.seen, session.read(_rows))
+    session.write(partial(signing.sign, batch))
+    return signing.done()
+
+
+class _Signing:
+    """Signs records, and counts them."""
+
+    def __init__(self, signer: Signer, *, vouched: bool) -> None:
+        self._signer = signer
+        self._vouched = vouched
+        self._signed = self._current = self._refused = 0
+
+    @property
+    def seen(self) -> int:
+        """How many records were looked at."""
+        return self._signed + self._current + self._refused
+
+    def done(self) -> Resigned:
+        """Return what was done."""
+        return Resigned(self._signed, self._current, self._refused)
+
+    def sign(self, batch: Sequence[bytes], transaction: Transaction) -> None:
+        """Sign the records at the engine keys of *batch*."""
+        signer = self._signer
+        for located in batch:
+            record = transaction.get(located)
+            if record is None:
+                continue
+            try:
+                header = unpack(record)
+            except FormatError:
+                self._refused += 1
+                continue
+            if signer.is_current(located, record, header.payload_end):
+                self._current += 1
+            elif header.flags & SIGNED and (
+                self._vouched or signer.verifies(located, record, header.payload_end)
+            ):
+                prefix, rest = record[:HEADER_BYTES], record[MAC_END:]
+                mac = signer.mac(located, prefix, record[MAC_END : header.payload_end])
+                transaction.put(located, prefix + mac + rest)
+                self._signed += 1
+            else:
+                self._refused += 1
 
 
 def _rows(transaction: Transaction) -> int:
