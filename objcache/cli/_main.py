@@ -15,6 +15,8 @@ from objcache.cli._audit import audit
 from objcache.cli._check import check
 from objcache.cli._demo import demo
 from objcache.cli._entries import get, rm, set_
+from objcache.cli._export import export
+from objcache.cli._import import import_
 from objcache.cli._import_from import import_from
 from objcache.cli._inspect import inspect
 from objcache.cli._list import ls
@@ -39,7 +41,7 @@ def cli(context: click.Context) -> None:
 
 for command in (
     *(audit, check, compact, copy, demo, functions, get, info, inspect, ls, rekey, rm, set_),
-    *(import_from, stats, trust, watch),
+    *(export, import_, import_from, stats, trust, watch),
 ):
     cli.add_command(command)
 

@@ -32,9 +32,14 @@ def commands(path, tmp_path):
     reading = [
         *(("info", path), ("ls", path), ("get", path, "greeting"), ("stats", path)),
         *(("functions", path), ("inspect", path, "greeting"), ("audit", path)),
-        ("watch", path, "--count", 1, "--interval", 0.1),
+        *(("watch", path, "--count", 1, "--interval", 0.1), ("export", path)),
     ]
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text(
+        '{"objcache":"lines","version":1}\n{"key":"new","value":1}\n{"end":{"entries":1}}\n'
+    )
     writing = [("set", path, "new", "1"), ("rm", path, "greeting"), ("compact", path)]
+    writing.append(("import", path, lines, "--into-existing"))
     return reading, writing, [("copy", path, tmp_path / "copied")]
 
 
@@ -56,8 +61,10 @@ def assert_refused(done, *words):
 def test_missing_path(tmp_path):
     """Where nothing is, each command says so, and makes nothing."""
     missing = tmp_path / "missing"
+    done = all_commands(missing, tmp_path)
+    done = each([command for command in done if command[0] != "import"])  # it makes a store
 
-    assert_refused(each(all_commands(missing, tmp_path)), "there is no store at", FILE_NAME)
+    assert_refused(done, "there is no store at", FILE_NAME)
     assert not missing.exists()
     assert not (tmp_path / "copied").exists()
 
@@ -174,7 +181,7 @@ def test_reading_changes_nothing(shop, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["info", "ls", "get", "stats", "functions", "inspect", "audit", "watch"]
+    "command", ["info", "ls", "get", "stats", "functions", "inspect", "audit", "watch", "export"]
 )
 def test_refusals_as_json(tmp_path, command, capsys):
     """With --json a refusal is one object on stdout, of the same form for every command."""
@@ -200,6 +207,11 @@ def test_wrong_commands(shop):
             *(("copy", shop, shop + "/inside"), ("audit", shop, "--trust", "module")),
             ("rm", shop, "k", "--namespace", "objcache.memoize/f"),
             ("get", shop, "('user', 7)", "--raw"),
+            *(("export", shop, "--cache", "none"), ("export", shop, "-o", shop + "/lines")),
+            ("export", shop, "--namespace", "objcache.memoize/f"),
+            *(("import", shop), ("import", shop, ""), ("import", shop, shop)),
+            *(("import", shop, __file__, "--into-existing"), ("import", shop, __file__)),
+            ("import", shop, __file__, "--replace"),
         ]
     )
 
