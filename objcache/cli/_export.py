@@ -10,6 +10,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, NamedTuple
 
 import click
@@ -122,7 +123,7 @@ def export(
 
     With --json what was done is one object: on stderr, if the lines go to stdout.
 
-    Exit code: 0 all was exported, 1 something was left out, 2 nothing was exported.
+    Exit code: 0 all was exported, 1 something was left out, 2 refused or stopped: no FILE.
 
     Example: objcache export ./library -o library.jsonl
     """
@@ -136,20 +137,24 @@ def export(
         exported = _exported(place)
         with (
             written(target, force=force) as write,
-            counting("exporting", no_color=no_color) as tell,
+            _progress(target, no_color=no_color) as tell,
         ):
             to_terminal = target == STDOUT and sys.stdout.isatty()
             writer = LineWriter(write, exported, ascii_only=to_terminal)
-            total = records.count()
             for number, raw in enumerate(chosen):
                 _export_one(records, raw, writer, outcome, data_only=data_only)
                 if tell is not None:
-                    tell(number, total)
+                    tell(number + 1, None)
             writer.end()
             outcome.entries = writer.entries
     outcome.ok = outcome.code == _COMPLETE
     _tell(outcome, as_json=as_json)
     return outcome.code
+
+
+def _progress(target: str, *, no_color: bool) -> AbstractContextManager[Any]:
+    # A bar and lines on one terminal would be neither.
+    return nullcontext() if target == STDOUT else counting("exporting", no_color=no_color)
 
 
 def _exported(place: Place) -> Any:
@@ -182,11 +187,14 @@ def _export_one(
         return
     try:
         entry = _place_and_key(raw, header)
-        _write(records, raw, header, entry, writer, outcome, data_only=data_only)
+        pieces = _write(records, raw, header, entry, writer, outcome, data_only=data_only)
     except LineTooLongError:
         outcome.fail(raw, f"its key is larger than a line of {LARGEST_LINE_BYTES:,} bytes")
     except (NotDataError, ObjcacheError) as error:
         outcome.fail(raw, str(error))
+    else:
+        # Its line is written: what is wrong from now on ends the export.
+        writer.chunks(pieces)
 
 
 def _is_over(raw: RawRecord, header: Header) -> bool:
@@ -214,20 +222,21 @@ def _write(
     outcome: _Outcome,
     *,
     data_only: bool,
-) -> None:
+) -> Iterator[bytes | memoryview]:
+    """Write the line of an entry; return the bytes that are to follow it."""
     try:
         data = _data(records, raw, header)
         writer.entry({**entry, **data.fields, **_dates(raw, header)})
-        writer.chunks(data.pieces)
     except (NotDataError, LineTooLongError) as error:
         if data_only:
             outcome.left_out += 1
-            return
+            return iter(())
         why = str(error) if isinstance(error, NotDataError) else "it is larger than a line"
         payload = _payload(records.encoded(raw), one_line(why))
         writer.entry({**entry, **payload.fields, **_dates(raw, header)})
-        writer.chunks(payload.pieces)
         outcome.payloads += 1
+        return payload.pieces
+    return data.pieces
 
 
 def _dates(raw: RawRecord, header: Header) -> dict[str, Any]:

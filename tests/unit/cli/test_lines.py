@@ -19,6 +19,7 @@ import pytest
 
 from objcache import Cache, Store
 from objcache.cli._whole_file import written
+from objcache.engine import FILE_NAME
 from objcache.store import RawRecords
 from tests.unit.cli.processes import content, objcache
 from tests.unit.cli.terminals import on_terminal
@@ -476,6 +477,19 @@ def test_a_terminal_obeys_nothing(path):
     assert "\u202e" not in shown
 
 
+def test_progress_is_shown(path, lines, tmp_path):
+    """On a terminal a bar tells how far it is; elsewhere only what was done is told."""
+    with Store(path) as store:
+        store.set_many({number: number for number in range(1000)})
+    shown = on_terminal("export", path, "-o", lines)
+    imported = on_terminal("import", tmp_path / "target", lines)
+    _, complaints = run("export", path, "-o", lines, "--force")
+
+    assert "exporting" in shown
+    assert "importing" in imported
+    assert "" == complaints
+
+
 # -- bad input -------------------------------------------------------------------------------
 
 
@@ -533,6 +547,10 @@ def test_a_wrong_line_ends_an_import(lines, tmp_path):
     [
         ({"key": [1], "value": 1}, "line 3: its key cannot be one: key is of type list"),
         ({"key": {"a": 1}, "value": 1}, "line 3: its key cannot be one"),
+        (
+            {"key": {"$namedtuple": ["m", "C", [1]]}, "value": 1},
+            "line 3: its key cannot be one: key[2] is of type list",
+        ),
         ({"key": 1, "value": 1, "namespace": ["objcache.memoize"]}, "memoized functions"),
         ({"key": 1, "value": 1, "cache": ["objcache.cache"]}, "memoized functions"),
         ({"key": 1, "value": 1, "cache": [], "tags": ["x" * 300]}, "line 3: it cannot be stored"),
@@ -628,3 +646,113 @@ def test_all_is_of_one_moment(path):
     assert ["before"] * 101 == [value for value in read if type(value) is str]
     assert [True] == [np.array_equal(array, value) for value in read if type(value) is not str]
     assert ["after"] * 200 == [value for value in now if type(value) is str]
+
+
+class Reversed:
+    """A codec of a program's own."""
+
+    codec_id = 200
+    codec_version = 3
+
+    def encode(self, value):
+        return value[::-1].encode()
+
+    def decode(self, payload):
+        return bytes(payload).decode()[::-1]
+
+
+def test_codecs_of_ones_own(path, lines, tmp_path):
+    """What a codec has written that the command does not know travels as it is."""
+    with Store(path, codec=Reversed()) as store:
+        store["a"] = "text"
+    run("export", path, "-o", lines)
+    run("import", tmp_path / "target", lines, "--trust-source")
+    entry, chunk = map(json.loads, lines.read_text().splitlines()[1:3])
+    with Store(tmp_path / "target", codec=Reversed()) as target:
+        assert {"a": "text"} == dict(target)
+    os.remove(tmp_path / "target" / FILE_NAME)  # a check would have to know the codec
+    os.remove(f"{path}/{FILE_NAME}")
+
+    assert (200, 3, [4]) == tuple(entry["payload"][name] for name in ("codec", "version", "sizes"))
+    assert {"chunk": "dHhldA=="} == chunk
+
+
+def test_compressed_values(path, lines, tmp_path):
+    """What is compressed is written as it was before."""
+    values = {
+        "text": "text " * 10_000,
+        "array": np.zeros(200_000),
+        "list": [1, 2] * 1000,
+        "bytes": b"b" * 3_000_000,
+        "small array": np.zeros(1000),
+    }
+    with Store(path, compression="zlib") as store:
+        store.update(values)
+    answer = run_json("export", path, "-o", lines)
+    run("import", tmp_path / "target", lines, "--trust-source")
+
+    assert {"entries": 5, "payloads": 2} == counts(answer)
+    with Store(tmp_path / "target") as target:
+        assert {name: repr(value) for name, value in values.items()} == {
+            name: repr(value) for name, value in target.items()
+        }
+
+
+@pytest.mark.damages
+def test_altered_side_files_are_told(path, lines):
+    """A blob or an array whose file was altered or is gone is listed; the rest is exported."""
+    with Store(path) as store:
+        store.update({"array": np.arange(200_000), "good": 1})
+        with store.open_blob("blob", "wb") as blob:
+            blob.write(bytes(2_000_000))
+    for file in pathlib.Path(path, "blobs").iterdir():
+        with open(file, "r+b") as altered:
+            altered.seek(1_000_000)
+            altered.write(b"altered")
+    answer = run_json("export", path, "-o", lines, code=1)
+
+    assert {"entries": 1, "unreadable": 2} == counts(answer)
+    assert all("altered" in failure["reason"] for failure in answer["failures"])
+    assert 3 == len(lines.read_text().splitlines())
+
+
+def test_who_reads_no_further(path):
+    """A reader that has gone, and a disk that is full, end an export without a traceback."""
+    with Store(path) as store:
+        store.set_many(dict.fromkeys(range(3000), "x" * 1000))
+    reader, writer = os.pipe()
+    os.close(reader)
+    gone = subprocess.run(
+        [sys.executable, "-m", "objcache", "export", path],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "objcache", "export", path],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+
+    assert (1, b"") == (gone.returncode, gone.stderr)
+    assert 2 == done.returncode
+    assert b"objcache: error: [Errno 28] No space left on device\n" == done.stderr
+
+
+@pytest.mark.parametrize("depth", [50, 150, 300, 450, 600, 900])
+def test_depth(lines, tmp_path, depth):
+    """However deep a value or a key is: stored, a failure, or a wrong line, never more than a line."""
+    lists = "[" * depth + "]" * depth
+    tuples = '{"$tuple":[' * depth + "]}" * depth
+    for key, value in (("1", lists), ("1", tuples), (tuples, "1")):
+        lines.write_text(
+            f'{{"objcache":"lines","version":1}}\n{{"key":{key},"value":{value}}}\n'
+            '{"end":{"entries":1}}\n'
+        )
+        done = objcache("import", tmp_path / "target", lines, "--into-existing", "--replace")
+
+        assert done.returncode in {0, 1, 2}
+        assert done.stderr.count("\n") <= 1, done.stderr[-500:]
