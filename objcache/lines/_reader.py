@@ -304,9 +304,13 @@ class LineReader:
 
 
 def _unloaded_in(key: Any) -> int:
-    """Return how many instances of the user's classes are in *key*."""
-    if type(key) is Unloaded:
-        return 1 + sum(map(_unloaded_in, key.parts))
-    if type(key) in {tuple, frozenset}:
-        return sum(map(_unloaded_in, key))
-    return 0
+    """Return how many instances of the user's classes are in *key*, however deep it is."""
+    waiting, count = [key], 0
+    while waiting:
+        part = waiting.pop()
+        if type(part) is Unloaded:
+            count += 1
+            waiting.extend(part.parts)
+        elif type(part) in {tuple, frozenset}:
+            waiting.extend(part)
+    return count
