@@ -17,10 +17,11 @@ import sys
 import numpy as np
 import pytest
 
-from objcache import Cache, Store
+from objcache import Cache, ManualClock, Store
 from objcache.cli._whole_file import written
 from objcache.engine import FILE_NAME
 from objcache.store import RawRecords
+from tests.unit.cli.conftest import BORN
 from tests.unit.cli.processes import content, objcache
 from tests.unit.cli.terminals import on_terminal
 
@@ -756,3 +757,44 @@ def test_depth(lines, tmp_path, depth):
 
         assert done.returncode in {0, 1, 2}
         assert done.stderr.count("\n") <= 1, done.stderr[-500:]
+
+
+def test_target_that_is_in_use(path, lines):
+    """An import is added beside a program that has the target open, whatever its durability."""
+    file_of(lines, {"key": "a", "value": 1}, {"cache": [], "key": "c", "value": 3})
+    with Store(path, durability="commit") as store:
+        store["b"] = 2
+        run("import", path, lines, "--into-existing")
+
+        assert {"a": 1, "b": 2} == dict(store)
+    with Cache(path, durability="commit") as cache:
+        assert {"c": 3} == dict(cache)
+
+
+def test_what_is_over_stays(path, lines, tmp_path):
+    """Entries whose deadline has come are neither exported nor imported, and counted."""
+    with Cache(path, clock=ManualClock(BORN)) as cache:
+        cache.set("over", 1, expire=60)
+        cache.set("lasting", 1)
+    exported = run_json("export", path, "-o", lines)
+    file_of(
+        lines,
+        {"cache": [], "key": "over", "value": 1, "deadline": BORN + 60},
+        {"cache": [], "key": "lasting", "value": 1, "deadline": FAR},
+    )
+    imported = run_json("import", tmp_path / "target", lines)
+
+    assert {"entries": 1, "expired": 1} == counts(exported)
+    assert {"imported": 1, "expired": 1} == counts(imported)
+    with Cache(tmp_path / "target") as cache:
+        assert FAR == pytest.approx(cache.entry("lasting").deadline, abs=0.01)
+
+
+def test_json_beside_the_lines(path):
+    """With --json and lines on stdout, the object is on stderr; the lines stay whole."""
+    with Store(path) as store:
+        store["a"] = 1
+    printed, complaints = run("export", path, "--json")
+
+    assert {"entries": 1} == counts(json.loads(complaints))
+    assert 3 == len([json.loads(line) for line in printed.splitlines()])
