@@ -22,6 +22,7 @@ import objcache
 from objcache.cache import tags_of
 from objcache.cli._foreign import ForeignError, name_of, one_line
 from objcache.cli._importing import (
+    BATCH_ENTRIES,
     Outcome,
     entries_text,
     in_batches,
@@ -43,6 +44,7 @@ from objcache.store.generations import BESIDE
 __all__ = ["import_"]
 
 _STDIN: Final = "-"
+_BATCH_BYTES: Final = 1 << 22
 
 Place = tuple[tuple[str, ...], bool, str]
 
@@ -145,7 +147,8 @@ def import_(
                 if tell is not None:
                     tell(reader.position, size_bytes)
 
-            _run(chain(first, entries), take, targets.store, outcome)
+            batches = _batches(chain(first, entries), reader)
+            _run(batches, take, targets.store, outcome)
     outcome.ok = outcome.code == 0
     if as_json:
         print_json(dataclasses.asdict(outcome))
@@ -170,15 +173,42 @@ def _first(entries: Iterator[LineEntry]) -> Iterator[LineEntry]:
         return
 
 
+def _batches(entries: Iterator[LineEntry], reader: LineReader) -> Iterator[list[LineEntry]]:
+    """Yield entries in batches; one that is followed by chunks makes a batch of its own.
+
+    They are read before a transaction begins: others are not to wait for who writes to a pipe.
+    """
+    batch: list[LineEntry] = []
+    begin = reader.position
+    try:
+        for entry in entries:
+            if entry.sizes and batch:
+                yield batch
+                batch = []
+            batch.append(entry)
+            large = reader.position - begin >= _BATCH_BYTES
+            if entry.sizes or large or len(batch) == BATCH_ENTRIES:
+                yield batch
+                batch, begin = [], reader.position
+    except LineError:
+        if batch:
+            yield batch  # they are good
+        raise
+    if batch:
+        yield batch
+
+
 def _run(
-    entries: Iterator[LineEntry],
+    batches: Iterator[list[LineEntry]],
     take: Callable[[LineEntry], None],
     store: objcache.Store[Any, Any],
     outcome: _Outcome,
 ) -> None:
     """Import all that can be; what has happened is in *outcome*, however it ends."""
     try:
-        in_batches(entries, take, store.transaction, outcome, stops=LineError)
+        for batch in batches:
+            transaction = None if batch[0].sizes else store.transaction
+            in_batches([batch], take, transaction, outcome, stops=LineError)
         store.sync()
     except KeyboardInterrupt:
         outcome.interrupted = True

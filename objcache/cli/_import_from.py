@@ -21,6 +21,7 @@ from objcache.cli._importing import (
     Outcome,
     entries_text,
     in_batches,
+    lazily,
     options_for,
     say,
     store_one,
@@ -190,7 +191,8 @@ def _run(found: Foreign, store: Target, outcome: _Outcome, *, no_color: bool) ->
 
     try:
         with progress(found.total, no_color=no_color, words=_WORDS) as advance:
-            in_batches(found.entries, take, store.transaction, outcome, together=not bounded)
+            transaction = None if bounded else store.transaction
+            in_batches(lazily(found.entries), take, transaction, outcome)
         store.sync()
     except KeyboardInterrupt:
         outcome.interrupted = True

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, TypeVar
 
 import click
@@ -22,9 +22,11 @@ from objcache.clock import SYSTEM_CLOCK
 from objcache.errors import BlobError, EncodeError, StoreFullError
 
 __all__ = [
+    "BATCH_ENTRIES",
     "Outcome",
     "entries_text",
     "in_batches",
+    "lazily",
     "options_for",
     "say",
     "store_one",
@@ -37,7 +39,7 @@ _STOPPED: Final = 2
 _INTERRUPTED: Final = 130
 _SHOWN: Final = 20
 _LISTED: Final = 1000
-_BATCH: Final = 500
+BATCH_ENTRIES: Final = 500
 _BATCH_S: Final = 1.0
 
 T = TypeVar("T")
@@ -95,27 +97,33 @@ def options_for(path: str, *, into_existing: bool) -> dict[str, Any]:
     return {} if empty else writable(path)
 
 
+def lazily(entries: Iterator[T]) -> Iterator[Iterable[T]]:
+    """Yield *entries* in batches, each read while it is imported."""
+    for first in entries:
+        yield chain([first], islice(entries, BATCH_ENTRIES - 1))
+
+
 def in_batches(
-    entries: Iterator[T],
+    batches: Iterable[Iterable[T]],
     take: Callable[[T], None],
-    transaction: Callable[[], AbstractContextManager[Any]],
+    transaction: Callable[[], AbstractContextManager[Any]] | None,
     outcome: Outcome,
     *,
-    together: bool = True,
     stops: type[Exception] = StopIteration,
 ) -> None:
-    """Import all *entries*: what has happened is in *outcome*, however it ends.
+    """Import all *batches*: what has happened is in *outcome*, however it ends.
 
     Args:
-        entries: what is imported.
-        take: imports one of them.
-        transaction: begins one of the target.
+        batches: what is imported.
+        take: imports one entry.
+        transaction: begins one of the target, for each batch; None for none.
         outcome: what *take* counts in.
-        together: hundreds of entries are one transaction.
         stops: an error of the source; what came before it stays.
     """
-    while _import_some(entries, take, transaction if together else None, outcome, stops):
-        pass
+    for batch in batches:
+        rest = iter(batch)
+        while not _import_some(rest, take, transaction, outcome, stops):
+            pass
 
 
 def _import_some(
@@ -125,7 +133,7 @@ def _import_some(
     outcome: Outcome,
     stops: type[Exception],
 ) -> bool:
-    """Import the next entries; return whether there are more.
+    """Import the next entries of a batch; return whether there are no more.
 
     A commit leaves free pages behind: with one for each entry, the file of a small source would
     grow to hundreds of MB. What Ctrl-C takes back is no more than a second's work.
@@ -136,10 +144,10 @@ def _import_some(
     try:
         with nullcontext() if transaction is None else transaction():
             try:
-                for entry in islice(entries, _BATCH):
+                for entry in entries:
                     take(entry)
                     if SYSTEM_CLOCK.monotonic() >= ends:
-                        return True
+                        return False
             except stops as error:
                 stopped = error
     except BaseException:
@@ -148,7 +156,7 @@ def _import_some(
         raise
     if stopped is not None:
         raise stopped
-    return outcome.seen > before.seen
+    return True
 
 
 def store_one(name: Callable[[], str], put: Callable[[], None], outcome: Outcome) -> None:

@@ -7,17 +7,20 @@ import dataclasses
 import decimal
 import enum
 import gzip
+import io
 import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
 from objcache import Cache, ManualClock, Store
+from objcache.cli import main
 from objcache.cli._whole_file import written
 from objcache.engine import FILE_NAME
 from objcache.store import RawRecords
@@ -798,3 +801,27 @@ def test_json_beside_the_lines(path):
 
     assert {"entries": 1} == counts(json.loads(complaints))
     assert 3 == len([json.loads(line) for line in printed.splitlines()])
+
+
+def test_nobody_waits_for_a_pipe(path, lines, monkeypatch, capsys):
+    """No transaction is open while a line is read: a slow pipe does not keep others from writing."""
+    chunk = {"chunk": "YQ=="}
+    file_of(lines, *({"key": number, "value": number} for number in range(1200)))
+    text = lines.read_text().replace('{"end": {"entries": 1200}}\n', "")
+    text += json.dumps({"key": "blob", "blob": 1}) + "\n" + json.dumps(chunk) + "\n"
+    text += '{"end":{"entries":1201}}\n'
+    held = []
+    with Store(path) as store:
+
+        class Watched(io.BytesIO):
+            """Notes at each line whether somebody writes."""
+
+            def readline(self, *arguments):
+                held.append(store._session.environment.open_write is not None)
+                return super().readline(*arguments)
+
+        monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=Watched(text.encode())))
+        code = main(["import", path, "-", "--into-existing"])
+
+        assert (0, 1201) == (code, len(store)), capsys.readouterr()
+    assert [False] * 1204 == held
