@@ -16,7 +16,8 @@ from objcache.header import pack_fields
 from objcache.keys import engine_key
 from objcache.listeners import LISTENERS
 from objcache.protocols import MISSING, Missing
-from objcache.records import BlobContent, blob_record, blobs_aside_from
+from objcache.records import BlobContent, Encoded, blob_record, blobs_aside_from, encoded_record
+from objcache.store.side import side_file_of
 
 if TYPE_CHECKING:
     from objcache.store.blobs import BlobReader, BlobWriter
@@ -137,5 +138,29 @@ class CacheBlobs(CacheWriter[K, V]):
         except BaseException:
             self._session.environment.side.discard(content.side_file)
             raise
+        if LISTENERS:
+            tell_stored(self._rules.path, self._names, key, entry)
+
+    def _put_encoded(
+        self, key: K, encoded: Encoded, expire: float | Missing | None, tag: Tags
+    ) -> None:
+        tags = tags_of(tag)
+        deadline_us = self._deadline_us(expire)
+        created_us = self._moment_us(self._mend_time())
+
+        def write(rules: Rules) -> Incoming:
+            located, full_key = engine_key(rules.prefix, key)
+            fields = pack_fields(deadline_us, None, created_us, tags, full_key)
+            record = encoded_record(self._records, located, encoded, fields)
+            entry = entry_of(located, record, created_us, deadline_us, tags)
+            try:
+                self._check_size(entry.size_bytes)
+                self._change(rules, lambda ledger: ledger.admit(entry), entry.size_bytes)
+            except BaseException:
+                self._session.environment.side.discard(side_file_of(record))
+                raise
+            return entry
+
+        entry = self._retried(write)
         if LISTENERS:
             tell_stored(self._rules.path, self._names, key, entry)

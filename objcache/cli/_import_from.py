@@ -9,10 +9,7 @@ import dataclasses
 import json
 import os
 import shlex
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import click
@@ -20,61 +17,43 @@ import click
 import objcache
 from objcache.cache import tags_of
 from objcache.cli._foreign import Foreign, ForeignError, Found, Left, Why, name_of, one_line
-from objcache.cli._options import color_option, complete_directories, complete_files, writable
+from objcache.cli._importing import (
+    Outcome,
+    entries_text,
+    in_batches,
+    lazily,
+    options_for,
+    say,
+    store_one,
+    tell_counts,
+)
+from objcache.cli._options import color_option, complete_directories, complete_files
 from objcache.cli._progress import progress
-from objcache.cli._screen import counted
 from objcache.clock import SYSTEM_CLOCK
 from objcache.errors import (
     BlobError,
-    EncodeError,
     KeyEncodingError,
     ObjcacheError,
-    StoreFullError,
     StoreNotFoundError,
 )
 
 __all__ = ["import_from"]
 
-_COMPLETE: Final = 0
-_INCOMPLETE: Final = 1
-_STOPPED: Final = 2
-_INTERRUPTED: Final = 130
-_SHOWN: Final = 20
-_LISTED: Final = 1000
 _CALLS: Final = "joblib-calls"
 _WORDS: Final = ("importing", "read", "entries")
-_BATCH: Final = 500
-_BATCH_S: Final = 1.0
 
 Target = objcache.Store[Any, Any] | objcache.Cache[Any, Any]
 
 
 @dataclasses.dataclass
-class _Outcome:
-    """What an import has done so far; its fields are those of `--json`."""
+class _Outcome(Outcome):
+    """What an import of another library's files has done so far."""
 
-    kind: str
-    source: str
-    target: str
-    ok: bool = False
+    kind: str = ""
     entries: int = 0
-    imported: int = 0
-    present: int = 0
-    expired: int = 0
-    refused: int = 0
-    failed: int = 0
     evicted: int = 0
     tags_as_text: int = 0
     tags_lost: int = 0
-    interrupted: bool = False
-    error: str | None = None
-    failures: list[dict[str, str]] = dataclasses.field(default_factory=list)
-
-    def fail(self, name: str, reason: str) -> None:
-        """Count an entry that cannot be imported; the first of them are listed."""
-        self.failed += 1
-        if len(self.failures) < _LISTED:
-            self.failures.append({"key": name, "reason": one_line(reason)})
 
     def leave(self, left: Left) -> None:
         """Count an entry that stays where it is."""
@@ -84,20 +63,6 @@ class _Outcome:
             self.expired += 1
         else:
             self.refused += 1
-
-    @property
-    def seen(self) -> int:
-        """How many entries of the source something was done with."""
-        return self.imported + self.present + self.expired + self.refused + self.failed
-
-    @property
-    def code(self) -> int:
-        """The exit code."""
-        if self.interrupted:
-            return _INTERRUPTED
-        if self.error is not None:
-            return _STOPPED
-        return _INCOMPLETE if self.refused or self.failed else _COMPLETE
 
 
 @click.command("import-from")
@@ -131,7 +96,7 @@ def import_from(
     Example: objcache import-from diskcache ./old-cache ./cache --trust-source
     """
     _check_options(kind, wanted)
-    outcome = _Outcome(kind, source, target)
+    outcome = _Outcome(source, target, kind=kind)
     try:
         with _opened(kind, source, wanted) as found:
             _check_pickles(found, outcome, trust=wanted["trust"])
@@ -140,7 +105,7 @@ def import_from(
                 _run(found, store, outcome, no_color=no_color)
     except (ForeignError, ObjcacheError, OSError) as error:
         outcome.error = one_line(str(error))
-    outcome.ok = outcome.code == _COMPLETE
+    outcome.ok = outcome.code == 0
     if as_json:
         print(json.dumps(dataclasses.asdict(outcome)))
     else:
@@ -182,7 +147,7 @@ def _check_pickles(found: Foreign, outcome: _Outcome, *, trust: bool) -> None:
     if found.total and found.pickles == found.total and not trust:
         outcome.refused = found.total
         raise ForeignError(
-            f"{outcome.source!r} has nothing but pickles ({_entries(found.total)}), and a pickle can "
+            f"{outcome.source!r} has nothing but pickles ({entries_text(found.total)}), and a pickle can "
             "run any code as you; if you know where they come from, say --trust-source; nothing "
             "was imported"
         )
@@ -195,14 +160,8 @@ def _check_place(source: str, target: str) -> None:
 
 
 def _target(kind: str, path: str, wanted: dict[str, Any]) -> Target:
-    empty = not os.path.lexists(path) or (os.path.isdir(path) and not os.listdir(path))
-    if not empty and not wanted["into_existing"]:
-        raise ForeignError(
-            f"{path!r} is not empty; choose a new directory, or say --into-existing to keep what "
-            "is there and import the rest"
-        )
     try:
-        options = {} if empty else writable(path)
+        options = options_for(path, into_existing=wanted["into_existing"])
         if kind != "diskcache":
             return objcache.Store(path, **options)
         bounds = {"size_limit": wanted["size_limit"], "max_entries": wanted["max_entries"]}
@@ -223,10 +182,18 @@ def _run(found: Foreign, store: Target, outcome: _Outcome, *, no_color: bool) ->
     evicted, entries = _evicted(store), len(store)
     # A bounded cache evicts between its commits, and its file has a bound, too.
     bounded = isinstance(store, objcache.Cache) and _is_bounded(store)
+
+    def take(entry: Found | Left) -> None:
+        if isinstance(entry, Left):
+            outcome.leave(entry)
+        else:
+            _import_one(entry, store, outcome)
+        advance()
+
     try:
         with progress(found.total, no_color=no_color, words=_WORDS) as advance:
-            while _import_some(found.entries, store, outcome, advance, together=not bounded):
-                pass
+            transaction = None if bounded else store.transaction
+            in_batches(lazily(found.entries), take, transaction, outcome)
         store.sync()
     except KeyboardInterrupt:
         outcome.interrupted = True
@@ -241,38 +208,6 @@ def _run(found: Foreign, store: Target, outcome: _Outcome, *, no_color: bool) ->
 def _is_bounded(cache: objcache.Cache[Any, Any]) -> bool:
     stats = cache.stats()
     return stats.size_limit_bytes is not None or stats.max_entries is not None
-
-
-def _import_some(
-    entries: Iterator[Found | Left],
-    store: Target,
-    outcome: _Outcome,
-    advance: Callable[[], None],
-    *,
-    together: bool,
-) -> bool:
-    """Import the next entries, in one transaction if *together*; return whether there are more.
-
-    A commit leaves free pages behind: with one for each entry, the file of a small source would
-    grow to hundreds of MB. What Ctrl-C takes back is no more than a second's work.
-    """
-    before = dataclasses.replace(outcome, failures=list(outcome.failures))
-    ends = SYSTEM_CLOCK.monotonic() + _BATCH_S
-    try:
-        with store.transaction() if together else nullcontext():
-            for entry in islice(entries, _BATCH):
-                if isinstance(entry, Left):
-                    outcome.leave(entry)
-                else:
-                    _import_one(entry, store, outcome)
-                advance()
-                if SYSTEM_CLOCK.monotonic() >= ends:
-                    return True
-    except BaseException:
-        if together:
-            vars(outcome).update(vars(before))
-        raise
-    return outcome.seen > before.seen
 
 
 def _evicted(store: Target) -> int:
@@ -292,19 +227,14 @@ def _import_one(found: Found, store: Target, outcome: _Outcome) -> None:
     except Exception as error:  # noqa: BLE001  # a pickle may raise anything
         outcome.fail(name_of(found.key), f"{type(error).__name__}: {error}")
         return
-    try:
+
+    def put() -> None:
         if isinstance(store, objcache.Cache):
             _put_entry(found, value, store, outcome)
         else:
             _put_value(found, value, store)
-    except StoreFullError as error:
-        if error.wanted_bytes is None or error.wanted_bytes <= error.limit_bytes:
-            raise  # there is no room for others either
-        outcome.fail(name_of(found.key), str(error))
-    except (BlobError, EncodeError) as error:
-        outcome.fail(name_of(found.key), str(error))
-    else:
-        outcome.imported += 1
+
+    store_one(lambda: name_of(found.key), put, outcome)
 
 
 def _put_value(found: Found, value: Any, store: objcache.Store[Any, Any]) -> None:
@@ -357,17 +287,17 @@ def _tell(outcome: _Outcome, wanted: dict[str, Any]) -> None:
         _tell_counts(outcome)
     again = _again(outcome, wanted)
     if outcome.refused and outcome.error is None:
-        _say(
-            f"{_entries(outcome.refused)} not imported, as they are pickles, and a pickle can run any "
+        say(
+            f"{entries_text(outcome.refused)} not imported, as they are pickles, and a pickle can run any "
             f"code as you; if you know where they come from: {again}"
         )
     if outcome.interrupted:
-        _say(
-            f"interrupted; {outcome.target} has {_entries(outcome.entries)}, each of them whole; "
+        say(
+            f"interrupted; {outcome.target} has {entries_text(outcome.entries)}, each of them whole; "
             f"to go on: {again}"
         )
     if outcome.error is not None:
-        _say(f"error: {outcome.error}")
+        say(f"error: {outcome.error}")
 
 
 def _again(outcome: _Outcome, wanted: dict[str, Any]) -> str:
@@ -383,7 +313,6 @@ def _again(outcome: _Outcome, wanted: dict[str, Any]) -> str:
 
 
 def _tell_counts(outcome: _Outcome) -> None:
-    click.echo(f"{outcome.target}: {_entries(outcome.imported)} imported from {outcome.source}")
     told: tuple[tuple[int, str], ...] = (
         (outcome.present, "there already, and left as they were"),
         (outcome.expired, "not imported: their deadline has come"),
@@ -393,18 +322,4 @@ def _tell_counts(outcome: _Outcome) -> None:
         (outcome.tags_as_text, "with a tag that is text now"),
         (outcome.tags_lost, "without a tag: it was empty, too long or no text"),
     )
-    for number, what in told:
-        if number:
-            click.echo(f"  {number:,} {what}")
-    for failure in outcome.failures[:_SHOWN]:
-        click.echo(f"    {failure['key']}: {failure['reason']}")
-    if outcome.failed > _SHOWN:
-        click.echo(f"    ... {outcome.failed - _SHOWN:,} more; --json lists a thousand")
-
-
-def _say(message: str) -> None:
-    print(f"objcache: {message}", file=sys.stderr)
-
-
-def _entries(number: int) -> str:
-    return counted(number, "entry", "entries")
+    tell_counts(outcome, told)

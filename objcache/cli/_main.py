@@ -16,6 +16,8 @@ from objcache.cli._bench import bench
 from objcache.cli._check import check
 from objcache.cli._demo import demo
 from objcache.cli._entries import get, rm, set_
+from objcache.cli._export import export
+from objcache.cli._import import import_
 from objcache.cli._import_from import import_from
 from objcache.cli._inspect import inspect
 from objcache.cli._list import ls
@@ -42,7 +44,7 @@ def cli(context: click.Context) -> None:
 
 for command in (
     *(audit, bench, check, compact, copy, demo, functions, get, info, inspect, ls, rekey, rm, set_),
-    *(import_from, report, stats, trust, watch, why),
+    *(export, import_, import_from, report, stats, trust, watch, why),
 ):
     cli.add_command(command)
 

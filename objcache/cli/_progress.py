@@ -50,7 +50,7 @@ def progress(
 
 
 @contextmanager
-def counting(what: str, *, no_color: bool) -> Iterator[Callable[[int, int], None] | None]:
+def counting(what: str, *, no_color: bool) -> Iterator[Callable[[int, int | None], None] | None]:
     """Give a function that is told how much was done, of how much; None off a terminal."""
     if not _is_terminal():
         yield None

@@ -5,6 +5,7 @@ records, values, the engine itself. docs/design/keys.md is normative.
 """
 
 from objcache.keys._decode import decode_key as decode_key
+from objcache.keys._decode import decode_without_classes as decode_without_classes
 from objcache.keys._encode import encode_key as encode_key
 from objcache.keys._encode import is_ordered as is_ordered
 from objcache.keys._engine_keys import CACHE_REGISTRY as CACHE_REGISTRY
@@ -44,6 +45,7 @@ __all__ = [
     "EncodedKey",
     "KeyRange",
     "decode_key",
+    "decode_without_classes",
     "encode_key",
     "engine_key",
     "is_ordered",

@@ -34,7 +34,7 @@ from objcache.keys._codes import (
 )
 from objcache.keys._encode import encode_key
 
-__all__ = ["decode_key", "decode_ordered_key"]
+__all__ = ["decode_key", "decode_ordered_key", "decode_without_classes"]
 
 _DOUBLE: Final = struct.Struct(">d")
 _U64: Final = struct.Struct(">Q")
@@ -55,6 +55,15 @@ def decode_key(encoded: bytes) -> Any:
             needs a class whose module is not loaded.
     """
     return _whole(encoded, _ALL)
+
+
+def decode_without_classes(encoded: bytes) -> Any:
+    """Return the same, with `Unloaded` in the place of instances of the user's classes.
+
+    Raises:
+        KeyEncodingError: these bytes are not what `encode_key` makes of any key.
+    """
+    return _whole(encoded, _WITHOUT_CLASSES)
 
 
 def decode_ordered_key(encoded: bytes) -> Any:
@@ -87,7 +96,7 @@ def _canonical(encoded: bytes, decoders: Decoders) -> Any:
     if end != len(encoded):
         raise KeyEncodingError(f"{_NOT_A_KEY}: {len(encoded) - end} bytes follow one")
     # Decoders of ordered types accept one encoding only; values with parts are encoded again.
-    if decoders is _ALL and EXTENSION in encoded and encode_key(key) != encoded:
+    if decoders is not _ORDERED and EXTENSION in encoded and encode_key(key) != encoded:
         raise _overlong(0)
     return key
 
@@ -202,14 +211,28 @@ def _datetime(encoded: bytes, start: int, _depth: int, _decoders: Decoders) -> D
 
 
 def _extension(encoded: bytes, start: int, depth: int, decoders: Decoders) -> Decoded:
+    from objcache.keys.extended import value_of  # noqa: PLC0415  # rare types only
+
+    name, parts, end = _named_parts(encoded, start, depth, decoders)
+    return value_of(name, parts), end
+
+
+def _unloaded(encoded: bytes, start: int, depth: int, decoders: Decoders) -> Decoded:
+    from objcache.keys.extended import unloaded_value_of  # noqa: PLC0415  # rare types only
+
+    name, parts, end = _named_parts(encoded, start, depth, decoders)
+    return unloaded_value_of(name, parts), end
+
+
+def _named_parts(
+    encoded: bytes, start: int, depth: int, decoders: Decoders
+) -> tuple[str, tuple[Any, ...], int]:
     end = encoded.index(b"\0", start + 1)
     name = encoded[start + 1 : end].decode("ascii")
     if encoded[end + 1] != TUPLE:
         raise KeyEncodingError(f"{_NOT_A_KEY}: an extension without parts at {start}")
-    from objcache.keys.extended import value_of  # noqa: PLC0415  # rare types only
-
     parts, end = _tuple(encoded, end + 1, depth, decoders)
-    return value_of(name, parts), end
+    return name, parts, end
 
 
 def _exactly(encoded: bytes, start: int, size: int) -> bytes:
@@ -237,3 +260,4 @@ _ORDERED: Final[Decoders] = {
     AWARE_DATETIME: _datetime,
 }
 _ALL: Final[Decoders] = {**_ORDERED, EXTENSION: _extension}
+_WITHOUT_CLASSES: Final[Decoders] = {**_ORDERED, EXTENSION: _unloaded}

@@ -17,7 +17,16 @@ from typing import Any, Final, NamedTuple
 from objcache.errors import KeyEncodingError
 from objcache.keys._refusal import PartRefusedError
 
-__all__ = ["parts_of", "step_into", "taken_apart", "value_of"]
+__all__ = [
+    "FAMILIES",
+    "STANDARD_NAMES",
+    "Unloaded",
+    "parts_of",
+    "step_into",
+    "taken_apart",
+    "unloaded_value_of",
+    "value_of",
+]
 
 Parts = tuple[str, tuple[Any, ...], bool]
 
@@ -102,6 +111,24 @@ _STANDARD: Final = (
     _Standard("ipaddress", "IPv6Interface", _text_parts, (str,)),
 )
 _BY_NAME: Final = {standard.name: standard for standard in _STANDARD}
+STANDARD_NAMES: Final = frozenset(_BY_NAME)
+"""The names of those types of the standard library that are written as parts."""
+FAMILIES: Final = frozenset({"enum", "namedtuple", "dataclass"})
+"""The names of the kinds of classes of the user's that are."""
+
+
+class Unloaded(NamedTuple):
+    """Stands for an instance of a class of the user's, which need not be loaded.
+
+    It is encoded as the instance is. Nobody who reads the key from a store gets one of these.
+
+    Attributes:
+        name: one of `FAMILIES`.
+        parts: module, qualified name of the class, and what the instance holds.
+    """
+
+    name: str
+    parts: tuple[Any, ...]
 
 
 # -- taking apart ----------------------------------------------------------------------------
@@ -128,6 +155,8 @@ def taken_apart(key: Any) -> Parts:
     kind = type(key)
     if kind is frozenset:
         return "frozenset", tuple(key), True
+    if kind is Unloaded:
+        return key.name, key.parts, False
     standard = _BY_NAME.get(kind.__name__)
     if standard is not None and kind is getattr(
         sys.modules.get(standard.module), standard.name, None
@@ -145,6 +174,8 @@ def taken_apart(key: Any) -> Parts:
 
 def step_into(name: str, parts: tuple[Any, ...], kind: Any, number: int) -> str:
     """Return how the part with this *number* is reached from a value of type *kind*."""
+    if kind is Unloaded:
+        return f"[{number}]"
     if name == "namedtuple":
         return f".{kind._fields[number - 2]}"
     if name == "dataclass":
@@ -259,6 +290,23 @@ def value_of(name: str, parts: tuple[Any, ...]) -> Any:
     # Types and the user's classes raise what they like.
     except Exception as error:
         raise KeyEncodingError(f"a key has parts that make no {name}: {error}") from error
+
+
+def unloaded_value_of(name: str, parts: tuple[Any, ...]) -> Any:
+    """Return the same, with `Unloaded` in the place of an instance of a class of the user's.
+
+    Raises:
+        KeyEncodingError: the parts do not fit the name.
+    """
+    if name not in FAMILIES:
+        return value_of(name, parts)
+    texts = parts[:2] if name != "dataclass" else parts[:2] + parts[2::2]
+    fitting = {"enum": len(parts) == 3, "namedtuple": True, "dataclass": len(parts) % 2 == 0}
+    if len(parts) < 2 or not fitting[name] or any(type(text) is not str for text in texts):
+        raise KeyEncodingError(f"a key has parts that make no {name}")
+    if name == "enum" and type(parts[2]) not in {str, int}:
+        raise KeyEncodingError("a key has parts that make no enum: its member is no name")
+    return Unloaded(name, parts)
 
 
 def _standard_value(standard: _Standard, parts: tuple[Any, ...]) -> Any:

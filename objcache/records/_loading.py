@@ -134,6 +134,26 @@ class Loading:
         payload, parts = _expanded(key, header, payload, buffers)
         return self._value(header, payload, [memoryview(part).toreadonly() for part in parts])
 
+    def encoded(
+        self, key: object, header: Header, record: bytes, files: Files | None
+    ) -> tuple[memoryview, list[Any]]:
+        """Return payload and buffers of a *record*, compared and decompressed; nothing is decoded.
+
+        What lies in a side file as it is, is not copied: these are views of it.
+
+        Raises:
+            CorruptRecordError, SideFileMissingError, UnsupportedFormatError, MissingExtraError:
+                as `load`.
+        """
+        view = memoryview(record)
+        if header.side_file:
+            buffers: list[Any] = _mapped(key, header, files)
+        else:
+            buffers = [view[part.start : part.end] for part in header.buffers]
+        _verify(key, header, buffers, range(len(buffers)))
+        payload = view[header.payload_start : header.payload_end]
+        return _expanded(key, header, payload, buffers)
+
     def verify(self, key: object, header: Header, record: bytes, files: Files | None) -> None:
         """Compare the buffers of a *record* with their digests; nothing is decoded.
 

@@ -7,10 +7,12 @@ secret is needed. Only `RawRecords.value` decodes, after it has verified.
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from objcache.codecs import CodecId, decompress
 from objcache.engine import FILE_NAME, Session, SideFileMissingError, close_session
@@ -34,13 +36,13 @@ from objcache.keys import (
     section_range,
 )
 from objcache.protocols import MISSING
-from objcache.records import Records
+from objcache.records import Encoded, Records, encoded_value, value_stream
 from objcache.signing import Signer
 from objcache.store._check import reading_session
 from objcache.store._counters import namespace_counts
 from objcache.store._damaged import Problem, first_pages, problem_of, refuse_other_paths
 from objcache.store._locations import ENTRIES, names_of, prefix_of
-from objcache.store._scan import scan
+from objcache.store._scan import Source, scan
 from objcache.store._secrets import Secret, find_secrets
 from objcache.store._settings import SETTINGS_KEY, SETTINGS_NAME, Settings, parse_settings
 from objcache.store.generations import caches_of, generation_prefix, record_prefix
@@ -49,6 +51,8 @@ from objcache.store.side import file_gone, read_current
 __all__ = ["Mapped", "RawRecord", "RawRecords", "refuse_damaged"]
 
 _LARGEST_UNSIGNED_BYTES: Final = 1 << 26
+
+T = TypeVar("T")
 
 
 class Mapped(NamedTuple):
@@ -136,6 +140,7 @@ class RawRecords:
         path: the store's directory.
         secret: as for `Store`.
         foreign: open also a store of another secret.
+        trust: as for `Store`, for `value`.
         shared: as for `Store`.
         allow_network: as for `Store`.
 
@@ -156,6 +161,7 @@ class RawRecords:
         *,
         secret: Secret | None = None,
         foreign: bool = False,
+        trust: Iterable[str | type] | None = None,
         shared: bool = False,
         allow_network: bool = False,
     ) -> None:
@@ -165,6 +171,7 @@ class RawRecords:
         self._session: Session = reading_session(
             self.directory, shared=shared, allow_network=allow_network
         )
+        self._source: Source = self._session
         try:
             self.settings, signer = self._settings(secrets, foreign=foreign)
         except BaseException:
@@ -173,7 +180,7 @@ class RawRecords:
         self.own = self.settings.fingerprint in signer.fingerprints
         self._signer = signer
         self._files = self._session.environment.side.files
-        self._records = Records(signer, files=self._files)
+        self._records = Records(signer, files=self._files, trust=trust)
 
     def _settings(self, secrets: tuple[bytes, ...], *, foreign: bool) -> tuple[Settings, Signer]:
         record = self._record_at(SETTINGS_KEY)
@@ -193,6 +200,19 @@ class RawRecords:
     def __exit__(self, *_: object) -> None:
         close_session(self._session)
 
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Show the store as it is now until the block is left, whatever is written meanwhile.
+
+        Cost: as `Store.snapshot`.
+        """
+        snapshot = self._source = self._session.snapshot()
+        try:
+            yield
+        finally:
+            self._source = self._session
+            snapshot.end("its block was left")
+
     # -- which mappings ----------------------------------------------------------------------
 
     def mapping(self, names: tuple[str, ...], *, is_cache: bool) -> Mapped | None:
@@ -205,7 +225,7 @@ class RawRecords:
         """Return all caches of the store."""
         return [
             Mapped(cache.names, True, generation_prefix(cache.number))
-            for cache in self._session.read(caches_of)
+            for cache in self._source.read(caches_of)
         ]
 
     # -- records -----------------------------------------------------------------------------
@@ -216,7 +236,7 @@ class RawRecords:
         """Yield the records of a mapping in the order of their keys; see `Store.prefix`."""
         whole = section_range(mapping.prefix)
         span = whole if key_prefix is MISSING else prefix_range(mapping.prefix, key_prefix)
-        found = scan(self._session, span.low, span.high, lambda _: True, reverse=reverse)
+        found = scan(self._source, span.low, span.high, lambda _: True, reverse=reverse)
         for located, record in found:
             raw = self._raw(mapping, located, record)
             full_key = raw.header.full_key if raw.header is not None else b""
@@ -247,10 +267,10 @@ class RawRecords:
     ) -> Iterator[RawRecord]:
         """Yield every record of the store, its namespaces and its caches."""
         mappings = {cache.prefix: cache for cache in self.caches()}
-        counts = self._session.read(namespace_counts)
+        counts = self._source.read(namespace_counts)
         for prefix, encoded, _ in counts:
             mappings[prefix] = Mapped(names_of(prefix, encoded) or (), False, prefix)
-        for located, record in scan(self._session, low, high, lambda _: True):
+        for located, record in scan(self._source, low, high, lambda _: True):
             prefix_here = record_prefix(located) or prefix_of(located)
             if prefix_here is None or located[len(prefix_here) :][:1] not in RECORDS:
                 continue
@@ -261,11 +281,11 @@ class RawRecords:
             yield self._raw(mappings[prefix_here], located, record)
 
     def _record_at(self, located: bytes) -> bytes | None:
-        return self._session.read(lambda transaction: transaction.get(located))
+        return self._source.read(lambda transaction: transaction.get(located))
 
     def count(self) -> int:
         """Return how many rows the file has: records, and what is about them."""
-        return self._session.read(lambda transaction: int(transaction.stat()["entries"]))
+        return self._source.read(lambda transaction: int(transaction.stat()["entries"]))
 
     def _raw(self, mapping: Mapped, located: bytes, record: bytes) -> RawRecord:
         header, trust, problem = None, "damaged", ""
@@ -335,15 +355,44 @@ class RawRecords:
             SignatureError, CorruptRecordError, UnsupportedFormatError, DecodeError: it cannot be
                 read; of what is not authentic nothing was decoded.
         """
+        return self._made_of(
+            raw, lambda header, record: self._records.load(raw.key, header, record)
+        )
 
-        def load(record: bytes) -> Any:
+    def encoded(self, raw: RawRecord) -> Encoded:
+        """Return the value of a record as it is encoded, once it is authentic; nothing is decoded.
+
+        Raises:
+            SignatureError, CorruptRecordError, UnsupportedFormatError, MissingExtraError: it
+                cannot be read.
+        """
+        return self._made_of(
+            raw, lambda header, record: encoded_value(self._records, raw.key, header, record)
+        )
+
+    def blob(self, raw: RawRecord) -> tuple[io.RawIOBase | io.BytesIO, int]:
+        """Return the bytes that are the value of a record of codec `raw`, and how many there are.
+
+        All of them were compared with what was stored; whoever asks closes the stream.
+
+        Raises:
+            SignatureError, CorruptRecordError, UnsupportedFormatError, DecodeError: as `value`.
+        """
+
+        def opened(header: Header, record: bytes) -> tuple[io.RawIOBase | io.BytesIO, int]:
+            return value_stream(self._records, raw.key, header, record, verify=True)
+
+        return self._made_of(raw, opened)
+
+    def _made_of(self, raw: RawRecord, make: Callable[[Header, bytes], T]) -> T:
+        def made(record: bytes) -> T:
             header = self._records.authenticate(raw.key, raw.located, record)
-            return self._records.load(raw.key, header, record)
+            return make(header, record)
 
         try:
-            return load(raw.record)
+            return made(raw.record)
         except SideFileMissingError as missing:
-            found = read_current(self._session, raw.key, raw.located, load, raw.record)
+            found = read_current(self._source, raw.key, raw.located, made, raw.record)
             if found is MISSING:
                 raise file_gone(raw.key, missing) from missing
             return found

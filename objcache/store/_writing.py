@@ -16,7 +16,14 @@ from objcache.header import SIDE_FILE, pack_fields, unpack
 from objcache.keys import encode_key, engine_key, section_range
 from objcache.listeners import LISTENERS, tell_full
 from objcache.protocols import MISSING, Missing
-from objcache.records import BlobContent, Records, blob_record, blobs_aside_from
+from objcache.records import (
+    BlobContent,
+    Encoded,
+    Records,
+    blob_record,
+    blobs_aside_from,
+    encoded_record,
+)
 from objcache.store._counters import add_to_namespace
 from objcache.store._reading import ObjectReader
 from objcache.store._scan import Source
@@ -270,6 +277,11 @@ class ObjectWriter(ObjectReader[K, V], MutableMapping[K, V]):
         """
         with self.open_blob(key, "wb") as blob:
             blob.write_file(path)
+
+    def _put_encoded(self, key: K, encoded: Encoded) -> None:
+        located, full_key = engine_key(self._prefix, key)
+        fields = pack_fields(full_key=full_key)
+        self._write_one(located, encoded_record(self._records, located, encoded, fields))
 
     # -- many entries ------------------------------------------------------------------------
 

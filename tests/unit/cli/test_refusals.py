@@ -31,12 +31,17 @@ def commands(path, tmp_path):
     reading = [
         *(("info", path), ("ls", path), ("get", path, "greeting"), ("stats", path)),
         *(("functions", path), ("inspect", path, "greeting"), ("audit", path)),
-        ("watch", path, "--count", 1, "--interval", 0.1),
+        *(("watch", path, "--count", 1, "--interval", 0.1), ("export", path)),
         *(("report", path, "-o", tmp_path / "page.html"), ("check", path)),
     ]
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text(
+        '{"objcache":"lines","version":1}\n{"key":"new","value":1}\n{"end":{"entries":1}}\n'
+    )
     writing = [
         *(("set", path, "new", "1"), ("rm", path, "greeting"), ("compact", path)),
         *(("rekey", path), ("trust", path, "--yes")),
+        ("import", path, lines, "--into-existing"),
     ]
     return reading, writing, [("copy", path, tmp_path / "copied")]
 
@@ -60,8 +65,10 @@ def assert_refused(done, *words):
 def test_missing_path(tmp_path):
     """Where nothing is, each command says so, and makes nothing."""
     missing = tmp_path / "missing"
+    done = all_commands(missing, tmp_path)
+    done = each([command for command in done if command[0] != "import"])  # it makes a store
 
-    assert_refused(each(all_commands(missing, tmp_path)), "there is no store at", FILE_NAME)
+    assert_refused(done, "there is no store at", FILE_NAME)
     assert not missing.exists()
     assert not (tmp_path / "copied").exists()
 
@@ -187,7 +194,7 @@ def test_reading_changes_nothing(shop, tmp_path):
     "command",
     [
         *("info", "ls", "get", "stats", "functions", "inspect", "audit", "watch", "report"),
-        "bench",
+        *("bench", "export"),
     ],
 )
 def test_refusals_as_json(tmp_path, command, capsys):
@@ -222,6 +229,11 @@ def test_wrong_commands(shop):
                 ("bench", ""),
                 ("bench", shop, "x"),
             ),
+            *(("export", shop, "--cache", "none"), ("export", shop, "-o", shop + "/lines")),
+            ("export", shop, "--namespace", "objcache.memoize/f"),
+            *(("import", shop), ("import", shop, ""), ("import", shop, shop)),
+            *(("import", shop, __file__, "--into-existing"), ("import", shop, __file__)),
+            ("import", shop, __file__, "--replace"),
         ]
     )
 
