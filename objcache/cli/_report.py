@@ -5,9 +5,7 @@ Knows: click, and where the page is written. Must not know: what is on it.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from typing import Any, Final
 
 import click
@@ -24,6 +22,7 @@ from objcache.cli._options import (
     store_to_read,
 )
 from objcache.cli._progress import working
+from objcache.cli._whole_file import STDOUT, checked_output, written
 from objcache.clock import SYSTEM_CLOCK
 from objcache.errors import MissingExtraError
 from objcache.memo.functions import functions_of
@@ -32,7 +31,6 @@ from objcache.store import RawRecords
 __all__ = ["report"]
 
 _DEFAULT: Final = "objcache-report.html"
-_STDOUT: Final = "-"
 _LOOKED_AT_BYTES: Final = 4096
 
 
@@ -71,15 +69,14 @@ def report(
     except ModuleNotFoundError as error:
         return refused(MissingExtraError("objcache report", error.name or "", "report"), path)
     target = _DEFAULT if output is None else output
-    if target != _STDOUT:
-        _check_target(path, target, force=force)
+    force = force or _is_report(target)
+    place = checked_output(target, path, force=force)
     numbers = _numbers(path, no_color=no_color)
-    written = page(numbers, figures(numbers), library())
-    if target == _STDOUT:
-        sys.stdout.write(written)
-    else:
-        _write(target, written)
-        size = os.path.getsize(target) / 1e6
+    content = page(numbers, figures(numbers), library()).encode()
+    with written(place, force=force) as write:
+        write(content)
+    if target != STDOUT:
+        size = len(content) / 1e6
         click.echo(f"{printable(target)}: a page of {size:.1f} MB, for a browser")
     return None
 
@@ -99,34 +96,11 @@ def _numbers(path: str, *, no_color: bool) -> dict[str, Any]:
     return {"objcache": __version__, "moment": now, "stats": counts, **shown}
 
 
-def _check_target(path: str, target: str, *, force: bool) -> None:
-    """Refuse what is not to be replaced."""
+def _is_report(path: str) -> bool:
+    """Return whether an earlier report lies at *path*."""
     from objcache.cli._page import MARK  # noqa: PLC0415  # the extra is there by now
 
-    if not target:
-        raise click.UsageError("FILE is empty; name a file for the page, or - for stdout")
-    inside = os.path.join(os.path.realpath(path), "")
-    if os.path.realpath(target).startswith(inside):
-        raise click.UsageError(f"{target!r} lies inside the store {path!r}; choose another path")
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise click.UsageError(f"{target!r} is no file; name a file for the page, or - for stdout")
-    if os.path.lexists(target) and not force:
-        with open(target, "rb") as file:
-            if MARK.encode() not in file.read(_LOOKED_AT_BYTES):
-                raise click.UsageError(
-                    f"{target!r} is there, and no earlier report; --force replaces it"
-                )
-
-
-def _write(target: str, written: str) -> None:
-    """Write the page, whole or not at all."""
-    beside = f"{target}.{os.getpid()}.part"
-    try:
-        with open(beside, "x", encoding="utf-8") as file:
-            file.write(written)
-        os.replace(beside, target)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, target) from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(beside)
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return MARK.encode() in file.read(_LOOKED_AT_BYTES)

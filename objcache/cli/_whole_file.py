@@ -72,7 +72,10 @@ def written(path: str, *, force: bool) -> Iterator[Write]:
             yield write
         return
     directory, name = os.path.split(path)
-    descriptor, unfinished = tempfile.mkstemp(".unfinished", f".{name[:100]}.", directory)
+    try:
+        descriptor, unfinished = tempfile.mkstemp(".unfinished", f".{name[:100]}.", directory)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
     try:
         with open(descriptor, "wb", buffering=0) as file:
             with _buffered(file) as write:

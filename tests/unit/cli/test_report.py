@@ -159,7 +159,7 @@ def test_what_is_replaced(shop, tmp_path):
     refused = objcache("report", shop, "-o", target)
 
     assert (2, "") == (refused.returncode, refused.stdout)
-    assert "no earlier report; --force replaces it" in refused.stderr
+    assert "exists; choose another name, or say --force" in refused.stderr
     assert "mine" == target.read_text()
     assert 0 == objcache("report", shop, "-o", target, "--force").returncode
     first = target.read_text()
@@ -176,11 +176,11 @@ def test_bad_targets(shop, tmp_path):
     os.mkfifo(pipe)
     before = content(shop)
     for target, words in (
-        (tmp_path, "is no file"),
-        (pipe, "is no file"),
+        (tmp_path, "is no regular file"),
+        (pipe, "is no regular file"),
         ("", "FILE is empty"),
-        (os.path.join(shop, "page.html"), "lies inside the store"),
-        (tmp_path / "missing" / "page.html", "No such file or directory"),
+        (os.path.join(shop, "page.html"), "lies in the store"),
+        (tmp_path / "missing" / "page.html", "there is no directory"),
         (locked / "page.html", "Permission denied"),
     ):
         done = objcache("report", shop, "-o", target, before=(without_privileges,))
@@ -189,7 +189,6 @@ def test_bad_targets(shop, tmp_path):
         assert 1 == done.stderr.count("\n"), done.stderr
         assert words in done.stderr
         assert str(target) in done.stderr
-        assert ".part" not in done.stderr
     assert [] == os.listdir(locked)
     assert before == content(shop)
     assert 2 == main(["report", shop, "--json", "-o", "x"])
@@ -225,4 +224,4 @@ def test_interrupted(shop, tmp_path):
 
     assert (130, "objcache: interrupted") == (done.returncode, done.stderr.strip())
     assert before == target.read_bytes()
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.unfinished"))
