@@ -131,7 +131,7 @@ def import_(
         reader = LineReader(stream)
         entries = reader.entries()
         # A file whose first entry is wrong makes no store.
-        first = list(_first(entries))
+        entries = chain(list(_first(entries)), entries)
         try:
             options = options_for(path, into_existing=into_existing)
         except ForeignError as error:
@@ -141,14 +141,9 @@ def import_(
             counting("importing", no_color=no_color) as tell,
         ):
             taker = _Taker(reader, targets, outcome, trust=trust, replace=replace)
-
-            def take(entry: LineEntry) -> None:
-                taker.take(entry)
-                if tell is not None:
-                    tell(reader.position, size_bytes)
-
-            batches = _batches(chain(first, entries), reader)
-            _run(batches, take, targets.store, outcome)
+            if tell is not None:
+                entries = _told(entries, lambda: tell(reader.position, size_bytes))
+            _run(_batches(entries, reader), taker.take, targets.store, outcome)
     outcome.ok = outcome.code == 0
     if as_json:
         print_json(dataclasses.asdict(outcome))
@@ -171,6 +166,12 @@ def _first(entries: Iterator[LineEntry]) -> Iterator[LineEntry]:
     for entry in entries:
         yield entry
         return
+
+
+def _told(entries: Iterator[LineEntry], tell: Callable[[], None]) -> Iterator[LineEntry]:
+    for entry in entries:
+        yield entry
+        tell()
 
 
 def _batches(entries: Iterator[LineEntry], reader: LineReader) -> Iterator[list[LineEntry]]:
