@@ -90,6 +90,8 @@ def typed(value):
         return kind, list(map(typed, value))
     if isinstance(value, datetime.datetime):
         return kind, value.replace(tzinfo=None), repr(value.tzinfo), value.fold
+    if kind is zoneinfo.ZoneInfo:  # equal to itself only, and the cache of them may be cleared
+        return kind, repr(value)
     return kind, value
 
 
