@@ -16,13 +16,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code: 0, 2 for bad input, 130 for Ctrl-C."""
     try:
         from objcache.cli._main import run  # noqa: PLC0415  # needs the extra
+
+        return run(arguments)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in {"click", "rich"}:
+        package = (error.name or "").split(".")[0]
+        if package not in {"click", "rich"}:
             raise
-        missing = MissingExtraError("the command line", "click", "cli")
+        missing = MissingExtraError("the command line", package, "cli")
         print(f"objcache: error: {missing}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("objcache: interrupted", file=sys.stderr)
         return 130
-    return run(arguments)

@@ -5,48 +5,75 @@ Knows: click. Must not know: stores.
 
 from __future__ import annotations
 
+import importlib
 import io
 import sys
+from typing import Final
 
 import click
 
 from objcache import __version__
-from objcache.cli._audit import audit
-from objcache.cli._bench import bench
-from objcache.cli._check import check
-from objcache.cli._demo import demo
-from objcache.cli._entries import get, rm, set_
-from objcache.cli._export import export
-from objcache.cli._import import import_
-from objcache.cli._import_from import import_from
-from objcache.cli._inspect import inspect
-from objcache.cli._list import ls
-from objcache.cli._look import functions, info, stats
 from objcache.cli._options import refused
-from objcache.cli._report import report
-from objcache.cli._secrets import rekey, trust
-from objcache.cli._upkeep import compact, copy
-from objcache.cli._watch import watch
-from objcache.cli._why import why
 from objcache.errors import ObjcacheError
 
 __all__ = ["cli", "run"]
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+# Where each command is: to import all of them takes as long as most of them run.
+_COMMANDS: Final = {
+    "audit": "_audit:audit",
+    "bench": "_bench:bench",
+    "check": "_check:check",
+    "compact": "_upkeep:compact",
+    "copy": "_upkeep:copy",
+    "demo": "_demo:demo",
+    "export": "_export:export",
+    "functions": "_look:functions",
+    "get": "_entries:get",
+    "import": "_import:import_",
+    "import-from": "_import_from:import_from",
+    "info": "_look:info",
+    "inspect": "_inspect:inspect",
+    "ls": "_list:ls",
+    "rekey": "_secrets:rekey",
+    "report": "_report:report",
+    "rm": "_entries:rm",
+    "set": "_entries:set_",
+    "stats": "_look:stats",
+    "trust": "_secrets:trust",
+    "watch": "_watch:watch",
+    "why": "_why:why",
+}
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Return the names of all commands."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a command; None if there is none of that name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        found = getattr(importlib.import_module(f"objcache.cli.{module}"), name)
+        assert isinstance(found, click.Command)
+        return found
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="objcache")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Keep Python objects on disk: memoize functions, or open a directory as a dict."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-for command in (
-    *(audit, bench, check, compact, copy, demo, functions, get, info, inspect, ls, rekey, rm, set_),
-    *(export, import_, import_from, report, stats, trust, watch, why),
-):
-    cli.add_command(command)
 
 
 def run(arguments: list[str] | None) -> int:

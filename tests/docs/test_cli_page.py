@@ -9,7 +9,7 @@ import shlex
 import click
 import pytest
 
-from objcache.cli._main import cli
+from tests.unit.cli.every import COMMANDS
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "cli.md"
@@ -28,7 +28,7 @@ def rows():
 
 def usage_of(name):
     """A command with its required arguments, as `--help` names them."""
-    command = cli.commands[name]
+    command = COMMANDS[name]
     context = click.Context(command)
     arguments = [each for each in command.params if isinstance(each, click.Argument)]
     return " ".join((name, *(each.make_metavar(context).strip("[]") for each in arguments)))
@@ -40,21 +40,21 @@ def test_the_table_has_every_command():
     kinds = re.compile(r"\{[^}]+\}")  # a choice has a word of its own in the table
 
     assert len(told) == len(list(rows()))
-    assert set(cli.commands) == set(told)
+    assert set(COMMANDS) == set(told)
     for name, usage in told.items():
         wanted = [part for part in usage_of(name).split() if not kinds.match(part)]
         shown = [part for part in usage.split() if part != "KIND" and not part.startswith("-")]
         assert wanted == shown, name
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_option_is_told(name):
     """Each option is on the page of commands, or on one that the row of its command leads to."""
     pages = next(pages for usage, pages in rows() if usage.split()[0] == name)
     told = "".join(page.read_text() for page in (PAGE, *pages))
     options = {
         option
-        for parameter in cli.commands[name].params
+        for parameter in COMMANDS[name].params
         for option in parameter.opts
         if option.startswith("--")
     }
@@ -73,7 +73,7 @@ def command_lines(text):
 
 def assert_taken(arguments, where):
     """The program takes a command line, as far as can be told without running it."""
-    command = cli.commands.get(arguments[0])
+    command = COMMANDS.get(arguments[0])
 
     assert command is not None, (where, arguments)
     try:
@@ -84,10 +84,10 @@ def assert_taken(arguments, where):
         ) from error
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_help_has_an_example_that_is_taken(name):
     """The help of each command has an example of it, and the command takes it."""
-    examples = list(command_lines(cli.commands[name].help))
+    examples = list(command_lines(COMMANDS[name].help))
 
     assert [name] == [*{example[0] for example in examples}]
     for example in examples:

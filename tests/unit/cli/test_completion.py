@@ -12,6 +12,7 @@ import click
 import pytest
 
 from objcache.cli._main import cli
+from tests.unit.cli.every import COMMANDS
 from tests.unit.cli.processes import objcache
 
 SHELLS = ("bash", "zsh", "fish")
@@ -73,7 +74,7 @@ def test_every_directory_is_completed():
     context = click.Context(cli)
     left_out = [
         (name, parameter.name)
-        for name, command in cli.commands.items()
+        for name, command in COMMANDS.items()
         for parameter in command.params
         if parameter.name in DIRECTORIES or parameter.metavar in {"DIR", "COPY", "TARGET"}
         if not {"dir", "file"}.intersection(

@@ -332,16 +332,18 @@ def test_times_are_of_what_they_say(tree, open_store, monkeypatch):
     assert FirstRun(1_000_000.0, 1, 7, 77.0, 70.0) == first.first_run == second.first_run
 
 
-def test_missing_extra_is_told(tmp_path):
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_missing_extra_is_told(tmp_path, package):
     """Without click or rich the command says what to install."""
-    (tmp_path / "click.py").write_text(
-        "raise ModuleNotFoundError(\"No module named 'click'\", name='click')\n"
+    (tmp_path / f"{package}.py").write_text(
+        f"raise ModuleNotFoundError(\"No module named '{package}'\", name='{package}')\n"
     )
     done = objcache("demo", PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 
     assert 2 == done.returncode
     message = (
-        "the command line needs the package click; install it with: pip install 'objcache[cli]'"
+        f"the command line needs the package {package}; "
+        "install it with: pip install 'objcache[cli]'"
     )
     assert f"objcache: error: {message}\n" == done.stderr
 

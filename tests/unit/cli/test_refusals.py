@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from objcache.cli import main
-from objcache.cli._main import cli
 from objcache.engine import FILE_NAME
+from tests.unit.cli.every import COMMANDS
 from tests.unit.cli.processes import (
     content,
     each,
@@ -259,6 +259,6 @@ def test_reader_that_has_seen_enough(shop):
 def test_every_command_tells_its_exit_codes():
     """--help of each command says with which codes it ends."""
     assert {"demo"} == {  # a guided tour
-        name for name, command in cli.commands.items() if "Exit code: " not in command.help
+        name for name, command in COMMANDS.items() if "Exit code: " not in command.help
     }
     assert 0 == objcache("ls", "--help").returncode
