@@ -163,13 +163,10 @@ def test_links_lead_somewhere():
 
 def test_readme_commands_are_those_of_ci():
     """The two commands of the README are what CI finds there, and runs."""
+    finds = "^(readme_command|demo=|tests=)"
+    code = f"""eval "$(grep -E '{finds}' .ci/run)"; echo "$demo"; echo "$tests" """
     found = subprocess.run(
-        [
-            "bash",
-            "-c",
-            "eval \"$(grep -E '^(readme_command|demo=|tests=)' .ci/run)\"; "
-            'echo "$demo"; echo "$tests"',
-        ],
+        ["bash", "-c", code],
         cwd=ROOT,
         capture_output=True,
         text=True,
