@@ -6,6 +6,7 @@ Knows: when a blob is too large, and what stores it. Must not know: how it is wr
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 from objcache.cache._rows import Incoming, entry_of
@@ -120,44 +121,54 @@ class CacheBlobs(CacheWriter[K, V]):
         expire: float | Missing | None,
         tags: tuple[str, ...],
     ) -> None:
-        deadline_us = self._deadline_us(expire)
-        created_us = self._moment_us(self._mend_time())
-
-        def write(rules: Rules) -> Incoming:
-            located, full_key = engine_key(rules.prefix, key)
-            fields = pack_fields(deadline_us, None, created_us, tags, full_key)
-            record = blob_record(self._records, located, content, fields)
-            entry = entry_of(located, record, created_us, deadline_us, tags)
-            self._check_size(entry.size_bytes)
-            self._change(rules, lambda ledger: ledger.admit(entry), entry.size_bytes)
-            return entry
+        def encode(located: bytes, fields: tuple[int, bytes]) -> bytes | bytearray:
+            return blob_record(self._records, located, content, fields)
 
         try:
             # Not discarded with each attempt, as another generation may begin under it.
-            entry = self._retried(write)
+            self._store_record(key, encode, expire, tags)
         except BaseException:
             self._session.environment.side.discard(content.side_file)
             raise
-        if LISTENERS:
-            tell_stored(self._rules.path, self._names, key, entry)
 
     def _put_encoded(
         self, key: K, encoded: Encoded, expire: float | Missing | None, tag: Tags
     ) -> None:
-        tags = tags_of(tag)
+        def encode(located: bytes, fields: tuple[int, bytes]) -> bytes | bytearray:
+            return encoded_record(self._records, located, encoded, fields)
+
+        def failed(record: bytes | bytearray) -> None:
+            self._session.environment.side.discard(side_file_of(record))
+
+        self._store_record(key, encode, expire, tags_of(tag), failed=failed)
+
+    def _store_record(
+        self,
+        key: K,
+        encode: Callable[[bytes, tuple[int, bytes]], bytes | bytearray],
+        expire: float | Missing | None,
+        tags: tuple[str, ...],
+        *,
+        failed: Callable[[bytes | bytearray], None] | None = None,
+    ) -> None:
+        """Store the record that *encode* makes for an engine key and fields.
+
+        It makes another one for each attempt; *failed* is told of those that were not stored.
+        """
         deadline_us = self._deadline_us(expire)
         created_us = self._moment_us(self._mend_time())
 
         def write(rules: Rules) -> Incoming:
             located, full_key = engine_key(rules.prefix, key)
             fields = pack_fields(deadline_us, None, created_us, tags, full_key)
-            record = encoded_record(self._records, located, encoded, fields)
+            record = encode(located, fields)
             entry = entry_of(located, record, created_us, deadline_us, tags)
             try:
                 self._check_size(entry.size_bytes)
                 self._change(rules, lambda ledger: ledger.admit(entry), entry.size_bytes)
             except BaseException:
-                self._session.environment.side.discard(side_file_of(record))
+                if failed is not None:
+                    failed(record)
                 raise
             return entry
 

@@ -20,7 +20,7 @@ from objcache.cli._keys import printable
 from objcache.cli._options import (
     Place,
     command_options,
-    complete_files,
+    output_option,
     place_options,
     shown_record,
 )
@@ -105,14 +105,7 @@ class _Written(NamedTuple):
 
 @click.command()
 @command_options
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    default=STDOUT,
-    shell_complete=complete_files,
-    help="Write to a new FILE; - is stdout.",
-)
+@output_option(default=STDOUT, help="Write to a new FILE; - is stdout.")
 @click.option("--force", is_flag=True, help="FILE may exist; it is replaced at the end.")
 @click.option("--data-only", is_flag=True, help="Leave out what is no data.")
 @place_options

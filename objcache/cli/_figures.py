@@ -176,6 +176,7 @@ def _bars(
         yaxis={
             "automargin": True,
             "showgrid": False,
+            "zeroline": False,
             "autorange": "reversed",
             "fixedrange": True,
             "tickvals": list(range(len(functions))),

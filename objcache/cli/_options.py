@@ -41,6 +41,7 @@ __all__ = [
     "json_record_key",
     "key_options",
     "missing",
+    "output_option",
     "place_options",
     "print_json",
     "refused",
@@ -172,6 +173,12 @@ def complete_files(
 ) -> list[CompletionItem]:
     """Tell a shell that completes a command line that a file or directory belongs here."""
     return [CompletionItem(incomplete, type="file")]
+
+
+output_option: Final = functools.partial(
+    click.option, "-o", "--output", metavar="FILE", shell_complete=complete_files
+)
+"""An option for the file that a command writes."""
 
 
 def _no_empty_path(_context: click.Context, _parameter: click.Parameter, path: str) -> str:

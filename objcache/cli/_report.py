@@ -16,7 +16,7 @@ from objcache.cli._keys import printable
 from objcache.cli._look import counts_as_json
 from objcache.cli._options import (
     command_options,
-    complete_files,
+    output_option,
     print_json,
     refused,
     store_to_read,
@@ -36,13 +36,7 @@ _LOOKED_AT_BYTES: Final = 4096
 
 @click.command()
 @command_options
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    shell_complete=complete_files,
-    help=f"The page; - is stdout.  [default: {_DEFAULT}]",
-)
+@output_option(help=f"The page; - is stdout.  [default: {_DEFAULT}]")
 @click.option("--force", is_flag=True, help="Replace FILE even if it is no earlier report.")
 def report(
     *, path: str, output: str | None, force: bool, as_json: bool, no_color: bool
