@@ -5,6 +5,7 @@ Knows: click. Must not know: stores.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
 import sys
@@ -61,6 +62,21 @@ class _Commands(click.Group):
         found = getattr(importlib.import_module(f"objcache.cli.{module}"), name)
         assert isinstance(found, click.Command)
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is asked for; of a name that is none, tell the nearest.
+
+        Raises:
+            click.UsageError: there is none of that name.
+        """
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, _COMMANDS, 1)
+            hint = f"did you mean {near[0]}?" if near else "objcache --help lists all"
+            ctx.fail(f"there is no command {name!r}; {hint}")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(

@@ -111,7 +111,8 @@ class _Nearest:
         details = [*code, *inputs, *arguments]
         equal = len(self._names) - len(self._differing_names(row))
         if self._names and arguments:
-            others = f"the other {equal} of {len(self._names)} arguments match"
+            many = f"the other {equal} of {len(self._names)} arguments match"
+            others = "the other argument matches" if equal == 1 else many
             details.append(f"{others} an entry of {age}" if equal else f"nearest entry of {age}")
         else:
             details.append(f"the arguments match an entry of {age}")

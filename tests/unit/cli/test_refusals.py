@@ -241,6 +241,15 @@ def test_wrong_commands(shop):
     assert before == content(shop)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"), [("expotr", "did you mean export?"), ("x", "objcache --help lists all")]
+)
+def test_misspelt_command(name, hint, capsys):
+    """A command that there is not is told with the nearest one."""
+    assert 2 == main([name, "./library"])
+    assert f"objcache: error: there is no command {name!r}; {hint}\n" == capsys.readouterr().err
+
+
 def test_reader_that_has_seen_enough(shop):
     """A pipe that is closed early ends the command without a word."""
     reader, writer = os.pipe()
