@@ -27,6 +27,7 @@ pd: Any = importlib.import_module("pandas")
 _StandIn = tuple[str, Any]
 
 _CHUNK: Final = 1 << 16
+_MOST_COPIED_BYTES: Final = 1 << 25
 _REMEMBERING: Final = frozenset({"BaseGroupBy", "BaseWindow"})
 _FRAMES: Final = frozenset({"_mgr", "_item_cache", "_attrs", "_flags", "_cacher", "_is_copy"})
 _INDEXES: Final = frozenset({"_data", "_cache", "_name", "_id", "_range"})
@@ -48,12 +49,28 @@ def structure_of(value: Any) -> _StandIn | None:
 
 def _frame(value: Any) -> _StandIn:
     parts = {"columns": _index_parts(value.columns), "index": _index_parts(value.index)}
-    for number, (label, column) in enumerate(value.items()):
+    for number, (label, members) in enumerate(zip(value.columns, _columns(value), strict=True)):
         name = f"column {label!r}" if type(label) in {str, int} else f"column number {number}"
         if name in parts:
             name = f"{name} (number {number})"
-        parts[name] = _members(column)
+        parts[name] = members
     return _name_of(value, "DataFrame"), parts | _marks(value)
+
+
+def _columns(value: Any) -> Iterator[dict[str, Any]]:
+    """Give what stands for the members of each column."""
+    kinds: set[Any] = set(value.dtypes)
+    plain = len(kinds) == 1 and type(value) is pd.DataFrame
+    sizes = [kind.itemsize for kind in kinds if isinstance(kind, np.dtype)]
+    if plain and sizes and value.size * sizes[0] <= _MOST_COPIED_BYTES:
+        # A series for each column costs more than hashing a thousand numbers does. Of several
+        # blocks this is a copy, so not of what is large.
+        whole = value.to_numpy()
+        for number in range(whole.shape[1]):
+            yield _numpy.column_parts(whole[:, number])
+        return
+    for _, column in value.items():  # noqa: PERF102  # of a frame, `values` is an array
+        yield _members(column)
 
 
 def _series(value: Any) -> _StandIn:

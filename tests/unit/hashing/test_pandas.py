@@ -340,3 +340,20 @@ def test_differences_are_named():
 
     assert "dtype of column 'b' of df: float64 -> float32" in lines
     assert all("column 'b'" in line for line in lines)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int8", "bool", "object", "M8[ns]", "complex64"])
+def test_columns_of_one_type_are_those_of_many(dtype, monkeypatch):
+    """Columns that are taken from one array have the form of columns taken one by one."""
+    values = np.arange(24).reshape(4, 6).astype(dtype)
+    frames = [
+        pd.DataFrame(values, columns=list("abcdef")),
+        pd.DataFrame({name: values[:, number] for number, name in enumerate("abcdef")}),
+        pd.DataFrame(np.asfortranarray(values), columns=list("abcdef"))[::1],
+    ]
+    together = [digest(frame) for frame in frames]
+    monkeypatch.setattr("objcache.hashing._pandas._MOST_COPIED_BYTES", 0)
+
+    assert 1 == len(set(together))
+    assert together == [digest(frame) for frame in frames]
+    assert digest(frames[0].iloc[:0]) != digest(frames[0].iloc[:1])
