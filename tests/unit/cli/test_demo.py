@@ -107,7 +107,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tree, path, tmp_path):
         ),
         (("demo", "--limit", "0"), "0 is not in the range"),
         (("demo", "--nonsense"), "No such option"),
-        (("nonsense",), "No such command"),
+        (("nonsense",), "there is no command"),
     ]
     for arguments, message in cases:
         done = objcache(*arguments)
